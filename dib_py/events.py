@@ -1,0 +1,150 @@
+"""What the engine says while it works: frozen events, and the subscribers that render them.
+
+The worker and the command that the user sees are two processes: events cross between them as JSON lines, so every
+field is a string, a number, a boolean, None, or a list of those.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events; ``at`` is seconds since the epoch."""
+
+    at: float = field(default_factory=time.time, kw_only=True)
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+
+@dataclass(frozen=True)
+class Message(Event):
+    """Something worth a line: level is debug, info, warning or error."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class BuildStarted(Event):
+    image: str
+    elements: list[str]
+    target: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class PhaseStarted(Event):
+    phase: str
+
+
+@dataclass(frozen=True)
+class PhaseFinished(Event):
+    """``timings``: pairs of hook name and seconds, in the order in which the hooks ran."""
+
+    phase: str
+    timings: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    index: int
+    phase: str
+    element: str
+    name: str
+
+
+@dataclass(frozen=True)
+class StepOutput(Event):
+    """One line that a step printed, without its newline; secrets are masked already."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StepFinished(Event):
+    index: int
+    phase: str
+    element: str
+    name: str
+    exit_code: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """Work whose end is known: ``done`` of ``total`` in ``unit`` (bytes, steps); total None when it is not known."""
+
+    task: str
+    done: int
+    total: int | None
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True)
+class OutputWritten(Event):
+    path: str
+    format: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class BuildFinished(Event):
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BuildFailed(Event):
+    """The error that ended the build; ``tail`` holds the last lines of the failed step's output."""
+
+    message: str
+    hint: str
+    exit_code: int
+    phase: str = ""
+    element: str = ""
+    step: str = ""
+    tail: list[str] = field(default_factory=list)
+
+
+Subscriber = Callable[[Event], None]
+
+KINDS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, with the event's class name as ``event``."""
+    return json.dumps({"event": event.kind, **dataclasses.asdict(event)}, separators=(",", ":"))
+
+
+def from_json(line: str) -> Event:
+    """The event that :func:`to_json` wrote; KeyError for a kind that this version does not know."""
+    values: dict[str, Any] = json.loads(line)
+    return KINDS[values.pop("event")](**values)
+
+
+class Events:
+    """Hands each event to every subscriber, in the order in which they subscribed."""
+
+    def __init__(self, *subscribers: Subscriber) -> None:
+        self._subscribers = list(subscribers)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.append(subscriber)
+
+    def emit(self, event: Event) -> None:
+        for subscriber in self._subscribers:
+            subscriber(event)
+
+    def info(self, text: str) -> None:
+        self.emit(Message("info", text))
+
+    def warning(self, text: str) -> None:
+        self.emit(Message("warning", text))

@@ -1,0 +1,158 @@
+"""How the guest's tree is reached: the protocol that the guestfs and the host target both keep.
+
+A target is opened on a running :class:`dib_py.disk.Disk`, lays a new disk out or mounts the one of a base image, runs
+scripts in the guest's root, and gives the engine's own work its file operations. Guest paths are absolute, and
+symbolic links in them are resolved inside the guest's root, never against this machine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dib_py.disk.layout import Layout
+
+Output = Callable[[bytes], None]  # called with each chunk that a script prints, as it comes
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A filesystem of the image: ``device`` is the target's own name for it, ``options`` as in mount -o."""
+
+    device: str
+    path: str
+    fstype: str
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is inside a base image; ``mounts`` are in mounting order and begin with the root."""
+
+    mounts: tuple[Mount, ...]
+    distro: str  # ID of os-release
+    version: str
+    arch: str  # uname -m spelling
+    root_label: str
+    root_fstype: str
+
+
+class HookTimeout(Exception):
+    """A script overran its limit and was ended with all that it had started."""
+
+
+class Target(Protocol):
+    """See the module; every method raises TargetError or DiskError when it can't do its work."""
+
+    name: str
+
+    def __enter__(self) -> Target: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+    # -- the disk
+    def create(self, layout: Layout) -> None:
+        """Partition and format a blank disk."""
+        ...
+
+    def inspect(self) -> Inspection:
+        """Find the operating system and its filesystems on a base image; nothing stays mounted."""
+        ...
+
+    def mount(self, mounts: Sequence[Mount]) -> None:
+        """Mount filesystems into the guest's tree; may be called again for more of them."""
+        ...
+
+    def layout_mounts(self, layout: Layout) -> list[Mount]:
+        """The mounts of a layout that :meth:`create` made, in mounting order."""
+        ...
+
+    def usage(self) -> tuple[int, int]:
+        """Size and free bytes of the root filesystem."""
+        ...
+
+    def grow(self) -> None:
+        """Make the last partition and its filesystem fill the disk, which has just grown; works while mounted."""
+        ...
+
+    def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
+        """From now on the disk and its partitions are proper block devices inside the guest, as bootloaders need them.
+
+        Returns device paths by name: the disk's name (``image0``) and each partition's; without a layout the
+        partitions are named by number. May remount, so no script may run meanwhile.
+        """
+        ...
+
+    def trim(self) -> None:
+        """Give the blocks that no file uses back to the disk."""
+        ...
+
+    def unmount(self) -> None:
+        """End what still runs in the tree and unmount it all; TargetError says what could not be flushed."""
+        ...
+
+    # -- the guest
+    def guest_mounts(self, hooks: Path) -> AbstractContextManager[None]:
+        """While open, /proc, /dev, /dev/pts, read-only /sys, and ``hooks`` read-only at /tmp/in_target.d are there."""
+        ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: str = "/",
+        input: bytes = b"",
+    ) -> int:
+        """Run a program of the guest in its root with exactly ``env``; returns its exit code (128 + n for signal n).
+
+        Streams standard output and error together. All processes that it leaves behind are ended. Raises HookTimeout.
+        """
+        ...
+
+    def tree(self) -> AbstractContextManager[Path]:
+        """The guest's root as a writable host path, for host-side hooks; what they wrote is in the guest afterwards."""
+        ...
+
+    def run_host(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: Path | None = None,
+    ) -> int:
+        """Run a host-side hook, while :meth:`tree` is open; the same promises as :meth:`run`."""
+        ...
+
+    def sync(self) -> None:
+        """Write everything back, so that a snapshot of the disk holds all that was done."""
+        ...
+
+    # -- the engine's own work
+    def read(self, path: str) -> bytes: ...
+    def write(self, path: str, data: bytes, mode: int = 0o644) -> None: ...
+    def exists(self, path: str) -> bool: ...
+    def is_symlink(self, path: str) -> bool: ...
+    def remove(self, path: str) -> None:
+        """Remove a file or a whole directory; nothing happens where there is none."""
+        ...
+
+    def rename(self, old: str, new: str) -> None: ...
+    def listdir(self, path: str) -> list[str]: ...
+    def copy_in(self, source: Path, directory: str) -> None:
+        """Copy a host file or tree, under its own name, into a directory of the guest."""
+        ...
+
+    def tar_in(self, archive: Path, directory: str) -> None:
+        """Unpack a tar archive (owners, modes, xattrs kept) into a directory of the guest."""
+        ...
+
+    def tar_out(self, directory: str, archive: Path, exclude: Sequence[str] = ()) -> None:
+        """Write a directory of the guest to a tar archive (numeric owners, xattrs kept)."""
+        ...

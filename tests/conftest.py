@@ -1,0 +1,35 @@
+"""What all tests share: the markers that depend on this machine, each skipped with its reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _why_no_root() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    for device in ("/dev/loop-control", "/dev/fuse"):
+        if not Path(device).exists():
+            return f"needs {device}"
+    return ""
+
+
+def _why_no_appliance() -> str:
+    try:
+        import guestfs  # noqa: F401, PLC0415 - optional: only a machine with the bindings runs these tests
+    except ImportError:
+        return "needs the libguestfs python bindings"
+    if not list(Path("/boot").glob("vmlinuz-*")):
+        return "needs a kernel in /boot for the libguestfs appliance"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reasons = {"root": _why_no_root(), "appliance": _why_no_appliance()}
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
