@@ -16,9 +16,7 @@ GIB = 1024**3
 MIB = 1024**2
 
 
-def setting(
-    default: Any, *options: str, env: str = "", help: str = "", kind: str = "", metavar: str = ""
-) -> Any:
+def setting(default: Any, *options: str, env: str = "", help: str = "", kind: str = "", metavar: str = "") -> Any:
     """A field of :class:`Settings`.
 
     ``kind`` says how text becomes the value: ``text``, ``flag``, ``count``, ``int``, ``float``, ``gib`` and ``mib``
@@ -44,12 +42,8 @@ class Settings:
     elements_path: tuple[Path, ...] = setting(
         (), env="ELEMENTS_PATH", kind="paths", help="where elements are looked for, first match wins"
     )
-    image_name: str = setting(
-        "image", "-o", metavar="NAME", help="name of the image file, without its extension"
-    )
-    image_types: tuple[str, ...] = setting(
-        ("qcow2",), "-t", kind="list", metavar="TYPE,...", help="output formats"
-    )
+    image_name: str = setting("image", "-o", metavar="NAME", help="name of the image file, without its extension")
+    image_types: tuple[str, ...] = setting(("qcow2",), "-t", kind="list", metavar="TYPE,...", help="output formats")
     arch: str = setting(
         "", "-a", env="ARCH", metavar="ARCH", help="architecture of the image (default: this machine's)"
     )
@@ -75,9 +69,7 @@ class Settings:
     one_offs: tuple[OneOff, ...] = ()
 
     # where it starts
-    base: str = setting(
-        "", "--base", env="DIB_LOCAL_IMAGE", metavar="FILE-or-URL", help="base image to start from"
-    )
+    base: str = setting("", "--base", env="DIB_LOCAL_IMAGE", metavar="FILE-or-URL", help="base image to start from")
     base_checksum: str = setting(
         "",
         "--base-checksum",
@@ -90,9 +82,7 @@ class Settings:
         kind="flag",
         help="let host-side hooks and the host target work on an unverified base",
     )
-    offline: bool = setting(
-        False, "--offline", env="DIB_OFFLINE", kind="flag", help="use only what is cached"
-    )
+    offline: bool = setting(False, "--offline", env="DIB_OFFLINE", kind="flag", help="use only what is cached")
 
     # the disk
     image_size: int | None = setting(
@@ -179,12 +169,8 @@ class Settings:
         metavar="SECONDS",
         help="limit for each hook",
     )
-    memory: int = setting(
-        2048, "--memory", kind="int", metavar="MiB", help="memory of the libguestfs appliance"
-    )
-    vcpus: int = setting(
-        0, "--vcpus", kind="int", help="processors of the libguestfs appliance (default: all)"
-    )
+    memory: int = setting(2048, "--memory", kind="int", metavar="MiB", help="memory of the libguestfs appliance")
+    vcpus: int = setting(0, "--vcpus", kind="int", help="processors of the libguestfs appliance (default: all)")
     ca_bundle: str = setting(
         "",
         "--ca-bundle",
