@@ -19,7 +19,7 @@ def _why_no_root() -> str:
 
 def _why_no_appliance() -> str:
     try:
-        import guestfs  # noqa: F401, PLC0415 - optional: only a machine with the bindings runs these tests
+        import guestfs  # noqa: F401 - optional: only a machine with the bindings runs these tests
     except ImportError:
         return "needs the libguestfs python bindings"
     if not list(Path("/boot").glob("vmlinuz-*")):
