@@ -1,0 +1,127 @@
+"""From the text of an option or a variable to the value of a setting, by the setting's kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dib_py.errors import UsageError, nearest
+from dib_py.phases import PHASES
+from dib_py.settings import GIB, MIB, Setting
+
+OFF = frozenset({"", "0", "false", "no", "off"})
+BREAKPOINTS = (*(f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")), "after-error")
+CHECKSUMS = ("md5", "sha256")
+
+
+def convert(setting: Setting, text: str, where: str) -> Any:
+    """The value that ``text`` means; ``where`` is the option or variable that it came from, for the UsageError."""
+    if setting.choices:
+        return _choice(text, where, setting.choices)
+    return _BY_KIND[setting.kind](text, where)
+
+
+def is_on(text: str) -> bool:
+    """Whether a variable that says yes or no says yes."""
+    return text.strip().lower() not in OFF
+
+
+def _text(text: str, where: str) -> str:
+    return text
+
+
+def _flag(text: str, where: str) -> bool:
+    return is_on(text)
+
+
+def _integer(text: str, where: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise UsageError(f"{where} takes a whole number, not '{text}'") from None
+    if value < 0:
+        raise UsageError(f"{where} takes a number from 0 up, not '{text}'")
+    return value
+
+
+def _number(text: str, where: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{where} takes {what}, not '{text}'")
+    return value
+
+
+def _seconds(text: str, where: str) -> float:
+    return _number(text, where, "a number of seconds, such as 600")
+
+
+def _gib(text: str, where: str) -> int:
+    return int(_number(text, where, "a size in GiB, such as 10 or 2.5") * GIB)
+
+
+def _mib(text: str, where: str) -> int:
+    return int(_number(text, where, "a size in MiB, such as 512") * MIB)
+
+
+def _list(text: str, where: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    if not words:
+        raise UsageError(f"{where} takes names separated by commas, not '{text}'")
+    return words
+
+
+def _path(text: str, where: str) -> Path:
+    if not text:
+        raise UsageError(f"{where} takes a path, not an empty string")
+    return Path(text)
+
+
+def _paths(text: str, where: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in text.split(":") if part)
+
+
+def _choice(text: str, where: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise UsageError(f"{where} takes {' or '.join(choices)}, not '{text}'")
+    return text
+
+
+def _checksum(text: str, where: str) -> tuple[str, ...]:
+    if text == "1":
+        return CHECKSUMS
+    kinds = () if text in OFF else _list(text, where)
+    for kind in kinds:
+        if kind not in CHECKSUMS:
+            raise UsageError(f"{where} takes 0, 1, md5, sha256 or md5,sha256, not '{text}'")
+    return tuple(kind for kind in CHECKSUMS if kind in kinds)
+
+
+def _breakpoints(text: str, where: str) -> tuple[str, ...]:
+    points = _list(text, where)
+    for point in points:
+        if point not in BREAKPOINTS:
+            meant = nearest(point, BREAKPOINTS)
+            hint = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(BREAKPOINTS)}"
+            raise UsageError(f"{where} names no point of a build: '{point}'", hint=hint)
+    return points
+
+
+_BY_KIND: dict[str, Callable[[str, str], Any]] = {
+    "text": _text,
+    "flag": _flag,
+    "count": _integer,
+    "int": _integer,
+    "float": _seconds,
+    "gib": _gib,
+    "mib": _mib,
+    "list": _list,
+    "path": _path,
+    "paths": _paths,
+    "checksum": _checksum,
+    "breakpoints": _breakpoints,
+}
