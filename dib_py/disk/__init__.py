@@ -1,1 +1,285 @@
-"""The image being built: a chain of qcow2 overlays served by one storage daemon."""
+"""The image being built: a chain of qcow2 overlays served by one storage daemon.
+
+A disk has a size and a capacity. The capacity is how large its exports are; the size is how large the image is, and
+what partition tables and filesystems are made for. An NBD client can never learn that its disk grew (qemu forbids
+resizing what is exported), so a disk that is to grow is served with all its capacity from the start and is cut to its
+size when it is closed. Without spare capacity, a disk exported by FUSE grows for real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from dib_py import process
+from dib_py.disk import gpt
+from dib_py.disk.image import refuse_references
+from dib_py.disk.storage_daemon import StorageDaemon, socket_path
+from dib_py.errors import DiskError
+
+TOP_NAME = "disk.qcow2"
+NBD_NAME = "nbd.sock"
+FUSE_NAME = "disk.raw"
+GROWING_CAPACITY = 1024**4  # bytes: of a disk that grows on demand; costs nothing until used
+
+_EXPORT_TIMEOUT = 30.0  # seconds for an export to let go of its clients
+
+# nothing is written through while building (a build that dies starts again), and freed blocks leave the file
+_FILE_OPTIONS = {"discard": "unmap", "cache": {"no-flush": True}}
+_TOP_OPTIONS = {**_FILE_OPTIONS, "detect-zeroes": "unmap"}
+
+
+class Disk:
+    """A running chain: its top overlay takes all writes, by NBD or by FUSE (qemu allows one kind at a time).
+
+    Methods may be called from any thread. A chain ends at a read-only base image or in nothing (a blank disk).
+    """
+
+    def __init__(self, daemon: StorageDaemon, directory: Path, *, size: int, sector_size: int) -> None:
+        """:meth:`create` is the way in."""
+        self.daemon = daemon
+        self.directory = directory
+        self.size = size
+        self.capacity = size
+        self.sector_size = sector_size
+        self._layers: list[tuple[str, Path]] = []  # node name and file, base first
+        self._base: Path | None = None
+        self._exports: dict[str, Path] = {}
+        self._lock = threading.RLock()
+
+    @classmethod
+    def create(
+        cls,
+        daemon: StorageDaemon,
+        directory: Path,
+        *,
+        base: Path | None = None,
+        base_format: str | None = None,
+        size: int | None = None,
+        capacity: int | None = None,
+        sector_size: int = 512,
+    ) -> Disk:
+        """A new overlay in ``directory`` on ``base``, or a blank disk of ``size`` bytes.
+
+        With a base, ``size`` may be larger than it; None is the base's own. The base is opened read-only, as
+        ``base_format`` and nothing else. ``capacity`` is how far :meth:`resize` can go while an NBD client is there
+        (default: the size). Raises DiskError, also for a base that names other files.
+        """
+        disk = cls(daemon, directory, size=0, sector_size=sector_size)
+        try:
+            if base is not None:
+                disk._open_base(base, base_format)
+            disk.size = disk._wanted_size(size)
+            disk.capacity = max(capacity or 0, disk.size)
+            disk._add_overlay(directory / TOP_NAME)
+        except BaseException:
+            with contextlib.suppress(DiskError):
+                disk._release()
+            raise
+        return disk
+
+    def __enter__(self) -> Disk:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if exc[0] is None:
+            self.close()
+            return
+        with contextlib.suppress(DiskError):  # what ended the build is worth more than what follows from it
+            self._release()
+
+    # -- what it is
+    @property
+    def top(self) -> Path:
+        """The overlay that takes the writes."""
+        return self._layers[-1][1]
+
+    def chain(self) -> list[Path]:
+        """The files from the top down to the base."""
+        with self._lock:
+            return [path for _, path in reversed(self._layers)]
+
+    def allocated(self) -> int:
+        """Bytes that the overlays (not the base) take on the host's filesystem now."""
+        return sum(path.stat().st_blocks * 512 for path in self.chain() if path != self._base)
+
+    # -- what is done to it
+    def nbd(self) -> Path:
+        """The unix socket of the writable NBD export (its name is empty), which starts with the first call."""
+        with self._lock:
+            if "nbd" not in self._exports:
+                socket = socket_path(self.directory, NBD_NAME)
+                self.daemon.execute("nbd-server-start", addr={"type": "unix", "data": {"path": str(socket)}})
+                self._export("nbd", socket, name="", allocation_depth=False)
+            return self._exports["nbd"]
+
+    def fuse(self) -> Path:
+        """The raw, writable view of the disk as a file, which the daemon mounts with the first call."""
+        with self._lock:
+            if "fuse" not in self._exports:
+                mountpoint = self.directory / FUSE_NAME
+                mountpoint.touch()
+                self._export("fuse", mountpoint, mountpoint=str(mountpoint), growable=False, allow_other="off")
+            return self._exports["fuse"]
+
+    def snapshot(self, path: Path) -> None:
+        """Freeze the top overlay as it is and go on in a new one at ``path``; exports notice nothing."""
+        with self._lock:
+            top, _ = self._layers[-1]
+            node = self._create_overlay(path, backing=None)
+            self.daemon.execute("blockdev-snapshot", node=top, overlay=node)
+            self._layers.append((node, path))
+
+    def resize(self, size: int) -> None:
+        """Make the disk ``size`` bytes large; past its capacity only where no NBD client holds it."""
+        with self._lock:
+            if size % self.sector_size:
+                raise DiskError(f"{size} bytes are no whole number of sectors of {self.sector_size} bytes")
+            if size > self.capacity:
+                if "nbd" in self._exports:
+                    raise DiskError(
+                        f"the disk can't grow past its capacity of {self.capacity} bytes while it is served"
+                    )
+                self._truncate(size)
+            self.size = size
+
+    def close(self) -> None:
+        """End the exports, cut the disk to its size and let go of the files, so that qemu-img can read the chain."""
+        with self._lock:
+            if self._layers and self.capacity != self.size:
+                self._move_table_end()
+                self._end_exports()
+                self._truncate(self.size)
+            self._release()
+
+    # -- how
+    def _truncate(self, size: int) -> None:
+        self.daemon.execute("block_resize", node_name=self._layers[-1][0], size=size)
+        self.capacity = size
+
+    def _move_table_end(self) -> None:
+        """Move what a partition table keeps at the end of the capacity to the end of the disk's size."""
+        self._unexport("fuse")
+        uri = f"nbd+unix:///?socket={self.nbd().name}"  # relative, so that no character of the directory matters
+        with tempfile.NamedTemporaryFile(prefix="gpt", dir=self.directory) as file:
+            scratch = Path(file.name)
+            blocks = ["bs=512", f"count={gpt.leading_bytes(self.sector_size) // 512}"]
+            copy = ["qemu-img", "dd", "-f", "raw", "-O", "raw", *blocks, f"if={uri}", f"of={scratch.name}"]
+            process.run(copy, cwd=self.directory)
+            for offset, data in gpt.fitted(scratch.read_bytes(), self.size, self.sector_size).items():
+                scratch.write_bytes(data)
+                write = f"write -s {scratch.name} {offset} {len(data)}"
+                process.run(["qemu-io", "-f", "raw", "-c", write, uri], cwd=self.directory)
+
+    def _end_exports(self) -> None:
+        for kind in list(self._exports):
+            self._unexport(kind)
+
+    def _release(self) -> None:
+        self._end_exports()
+        while self._layers:
+            node, _ = self._layers[-1]
+            self.daemon.execute("blockdev-del", node_name=node)
+            self.daemon.execute("blockdev-del", node_name=_file_node(node))
+            self._layers.pop()
+
+    def _open_base(self, base: Path, base_format: str | None) -> None:
+        if base_format is None:
+            raise DiskError("the format of a base image is given, never guessed", where=str(base))
+        refuse_references(base, base_format)
+        self._base = base.absolute()
+        self._add_file("base", self._base, read_only=True)
+        node: dict[str, Any] = {"driver": base_format, "node-name": "base", "file": _file_node("base")}
+        if base_format == "qcow2":
+            node["backing"] = None
+        try:
+            self.daemon.execute("blockdev-add", **node, read_only=True)
+        except DiskError as error:
+            self.daemon.execute("blockdev-del", node_name=_file_node("base"))
+            raise DiskError(f"the base image can't be opened as {base_format}: {error}", where=str(base)) from error
+        self._layers.append(("base", self._base))
+
+    def _wanted_size(self, size: int | None) -> int:
+        own = self._node_size(self._layers[-1][0]) if self._layers else 0
+        wanted = size or -(-own // self.sector_size) * self.sector_size
+        if not wanted:
+            raise DiskError("a blank disk needs a size")
+        if wanted % self.sector_size:
+            raise DiskError(f"a disk of {wanted} bytes is no whole number of {self.sector_size}-byte sectors")
+        if wanted < own:
+            raise DiskError(
+                f"the disk can't be {wanted} bytes: its base image has {own}",
+                hint="ask for a larger disk, or leave its size out",
+            )
+        return wanted
+
+    def _add_overlay(self, path: Path) -> None:
+        backing = self._layers[-1][0] if self._layers else None
+        self._layers.append((self._create_overlay(path, backing=backing), path))
+
+    def _create_overlay(self, path: Path, *, backing: str | None) -> str:
+        """Write an empty overlay on the present top and add its node, without a backing node if None."""
+        node = f"layer{len(self._layers)}"
+        self.daemon.run_job("blockdev-create", options={"driver": "file", "filename": str(path), "size": 0})
+        self._add_file(node, path)
+        options: dict[str, Any] = {"driver": "qcow2", "file": _file_node(node), "size": self.capacity}
+        if self._layers:
+            options["backing-file"] = _backing_name(path, self._layers[-1][1])
+            options["backing-fmt"] = self._top_format()
+        self.daemon.run_job("blockdev-create", options=options)
+        self.daemon.execute(
+            "blockdev-add",
+            **{"driver": "qcow2", "node-name": node, "file": _file_node(node), "backing": backing, **_TOP_OPTIONS},
+        )
+        return node
+
+    def _add_file(self, node: str, path: Path, *, read_only: bool = False) -> None:
+        options = {"read-only": True} if read_only else _FILE_OPTIONS
+        self.daemon.execute(
+            "blockdev-add", **{"driver": "file", "node-name": _file_node(node), "filename": str(path), **options}
+        )
+
+    def _top_format(self) -> str:
+        return str(self._node_info(self._layers[-1][0])["drv"])
+
+    def _node_size(self, node: str) -> int:
+        return int(self._node_info(node)["image"]["virtual-size"])
+
+    def _node_info(self, node: str) -> dict[str, Any]:
+        nodes: list[dict[str, Any]] = self.daemon.execute("query-named-block-nodes", flat=True)
+        return next(one for one in nodes if one["node-name"] == node)
+
+    def _export(self, kind: str, path: Path, **options: Any) -> None:
+        self.daemon.execute(
+            "block-export-add", type=kind, id=kind, node_name=self._layers[-1][0], writable=True, **options
+        )
+        self._exports[kind] = path
+
+    def _unexport(self, kind: str) -> None:
+        if kind not in self._exports:
+            return
+        self.daemon.execute("block-export-del", id=kind, mode="hard")
+        deadline = time.monotonic() + _EXPORT_TIMEOUT
+        while any(export["id"] == kind for export in self.daemon.execute("query-block-exports")):
+            if time.monotonic() > deadline:
+                raise DiskError(f"the {kind} export is still in use after {_EXPORT_TIMEOUT:g} s")
+            time.sleep(0.005)
+        if kind == "nbd":
+            self.daemon.execute("nbd-server-stop")
+        del self._exports[kind]
+
+
+def _file_node(node: str) -> str:
+    return f"{node}-file"
+
+
+def _backing_name(overlay: Path, backing: Path) -> str:
+    """What the overlay's header calls its backing file: relative beside it, so that a directory of layers can move."""
+    if overlay.absolute().parent == backing.absolute().parent:
+        return backing.name
+    return os.fspath(backing.absolute())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition; ``size`` in bytes, or None for all that is left; ``number`` counts from 1, logical MBR ones from 5."""
+    """One partition; ``size`` in bytes, or None for all that is left; ``number`` from 1, logical MBR ones from 5."""
 
     name: str
     number: int
