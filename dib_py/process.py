@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dib_py.errors import HostError
@@ -41,8 +43,7 @@ def run(
             args,
             input=data,
             stdin=None if data is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env=env,
             cwd=cwd,
             timeout=timeout,
@@ -56,3 +57,31 @@ def run(
     if done.returncode != 0:
         raise CommandFailed(args, done.returncode, stdout + done.stderr.decode(errors="replace"))
     return stdout
+
+
+def follow(
+    argv: Sequence[str | Path], output: Callable[[bytes], None], *, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a program that takes long, handing over each chunk of its standard output as it comes.
+
+    Raises as :func:`run` does; the message of a failure shows standard error. However this ends, the program has ended.
+    """
+    args = [str(arg) for arg in argv]
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env)
+        except FileNotFoundError as error:
+            raise HostError(f"{args[0]} is not installed", hint="dib-py doctor lists what is needed") from error
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            try:
+                while chunk := os.read(pipe.fileno(), 65536):
+                    output(chunk)
+                returncode = process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        if returncode != 0:
+            errors.seek(0)
+            raise CommandFailed(args, returncode, errors.read().decode(errors="replace"))
