@@ -43,7 +43,10 @@ class BuildStarted(Event):
 
 @dataclass(frozen=True)
 class PhaseStarted(Event):
+    """``directory``: where the phase's hooks are, as the hooks themselves see it."""
+
     phase: str
+    directory: str = ""
 
 
 @dataclass(frozen=True)

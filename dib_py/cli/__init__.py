@@ -1,0 +1,96 @@
+"""The command line: which command was asked for, and what its end means for the exit code.
+
+A subcommand is one only as the very first argument, so ``dib-py -- plan`` builds an element named plan. Commands are
+imported when they are asked for. Only this module exits, and no error of a user's making ends in a traceback.
+
+Exit codes: 0 done; 1 an error, told in one message; a failed hook's own; 130 and 143 for SIGINT and SIGTERM; 141 when
+the reader of the output has gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dib_py.errors import DibError
+
+SUBCOMMANDS = {
+    "plan": "print what a build would do",
+    "elements": "list elements, or show one",
+    "graph": "draw how elements depend on each other",
+    "lint": "find what is wrong with elements",
+    "doctor": "say what this machine can do, and how to mend what it can't",
+    "completion": "print the shell's completion",
+}
+CLASSIC = frozenset({"disk-image-create", "ramdisk-image-create"})
+VERBOSE = re.compile(r"-[a-z]*v[a-z]*|--verbose")
+ENDED_BY_READER = 128 + 13  # as if by SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None, program: str = "") -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = program or _program()
+    module, words = choose(name, words)
+    try:
+        return _run(module, words, name)
+    except BrokenPipeError:
+        _leave_pipe()
+        return ENDED_BY_READER
+
+
+def choose(program: str, words: list[str]) -> tuple[str, list[str]]:
+    """The command that is meant, and its own arguments; without a subcommand it is build."""
+    if words and words[0] in SUBCOMMANDS and program not in CLASSIC:
+        return words[0], words[1:]
+    return "build", words
+
+
+def _run(module: str, words: list[str], program: str) -> int:
+    try:
+        command: click.Command = importlib.import_module(f"dib_py.cli.{module}").command
+        shown = program if module == "build" else f"{program} {module}"
+        result = command.main(words, prog_name=shown, standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except DibError as error:
+        return _tell(str(error), error.hint, error.exit_code)
+    except click.ClickException as error:
+        return _tell(error.format_message(), "", 1)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # a bug: whatever it is, the user gets one line and a way to tell us more
+        if any(VERBOSE.fullmatch(word) for word in words):
+            traceback.print_exc()
+            hint = ""
+        else:
+            hint = "this is a bug of dib-py; run it again with -v for the traceback"
+        return _tell(f"internal error: {type(error).__name__}: {error}", hint, 1)
+
+
+def _tell(message: str, hint: str, exit_code: int) -> int:
+    click.echo(f"{click.style('dib-py: error:', fg='red', bold=True)} {message}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+    return exit_code
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "python3 -m dib_py" if name == "__main__.py" else name
+
+
+def _leave_pipe() -> None:
+    """The interpreter flushes standard output at its end, which would fail once more and say so."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)

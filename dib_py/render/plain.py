@@ -1,0 +1,103 @@
+"""Plain lines, as diskimage-builder prints them, for pipes and logs."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+import dib_py
+from dib_py import events
+from dib_py.events import Event
+from dib_py.phases import BY_DIRECTORY, Side
+from dib_py.render.measures import amount, duration
+from dib_py.render.profile import profiling
+
+RUN_PARTS = "dib-run-parts "
+
+
+class PlainLines:
+    """Writes each event to a stream as the lines that diskimage-builder has for it.
+
+    ``timestamps`` puts the event's time (UTC) before each line; ``debug`` shows messages of that level too.
+    """
+
+    def __init__(self, stream: TextIO, *, timestamps: bool = True, debug: bool = False) -> None:
+        self._stream = stream
+        self._timestamps = timestamps
+        self._debug = debug
+        self._directory = ""
+        self._shown: dict[str, int] = {}  # tenths of each piece of work that were told
+
+    def __call__(self, event: Event) -> None:
+        make: Callable[[PlainLines, Event], Iterator[str]] | None = _LINES.get(event.kind)
+        if make is None:
+            return
+        prefix = f"{stamp(event.at)} | " if self._timestamps else ""
+        self._stream.writelines(f"{prefix}{line}\n" for line in make(self, event))
+        self._stream.flush()
+
+    def _message(self, event: events.Message) -> Iterator[str]:
+        if event.level in ("warning", "error"):
+            yield f"{event.level.upper()}: {event.text}"
+        elif event.level != "debug" or self._debug:
+            yield event.text
+
+    def _build_started(self, event: events.BuildStarted) -> Iterator[str]:
+        yield f"dib-py version {dib_py.__version__}"
+        yield f"Building elements: {' '.join(event.elements)}"
+        yield f"Building {event.image} in {event.steps} steps on the {event.target} target"
+
+    def _phase_started(self, event: events.PhaseStarted) -> Iterator[str]:
+        in_guest = BY_DIRECTORY[f"{event.phase}.d"].side is Side.GUEST
+        self._directory = event.directory or f"{'/tmp/in_target.d' if in_guest else 'hooks'}/{event.phase}.d"
+        if not in_guest:
+            yield f"Running hooks from {self._directory}"
+
+    def _step_started(self, event: events.StepStarted) -> Iterator[str]:
+        yield f"{RUN_PARTS}Running {self._directory}/{event.name}"
+
+    def _step_output(self, event: events.StepOutput) -> Iterator[str]:
+        yield event.text
+
+    def _step_finished(self, event: events.StepFinished) -> Iterator[str]:
+        if event.exit_code == 0:
+            yield f"{RUN_PARTS}{event.name} completed"
+
+    def _phase_finished(self, event: events.PhaseFinished) -> Iterator[str]:
+        for line in profiling(event.phase, event.timings):
+            yield RUN_PARTS + line
+
+    def _progress(self, event: events.Progress) -> Iterator[str]:
+        """A line for each tenth; work whose end is unknown is told once."""
+        tenth = event.done * 10 // event.total if event.total else 0
+        if self._shown.get(event.task) != tenth:
+            self._shown[event.task] = tenth
+            yield f"{event.task}: {amount(event.done, event.total, event.unit)}"
+
+    def _output_written(self, event: events.OutputWritten) -> Iterator[str]:
+        yield f"Image file {event.path} created..."
+
+    def _build_finished(self, event: events.BuildFinished) -> Iterator[str]:
+        yield f"Took {duration(event.seconds)}"
+        yield "Build completed successfully"
+
+
+def stamp(at: float) -> str:
+    """The time as diskimage-builder's lines begin with it."""
+    moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+_LINES: dict[str, Callable[..., Iterator[str]]] = {
+    "Message": PlainLines._message,
+    "BuildStarted": PlainLines._build_started,
+    "PhaseStarted": PlainLines._phase_started,
+    "PhaseFinished": PlainLines._phase_finished,
+    "StepStarted": PlainLines._step_started,
+    "StepOutput": PlainLines._step_output,
+    "StepFinished": PlainLines._step_finished,
+    "Progress": PlainLines._progress,
+    "OutputWritten": PlainLines._output_written,
+    "BuildFinished": PlainLines._build_finished,
+}

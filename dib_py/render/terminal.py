@@ -1,0 +1,173 @@
+"""The live view on a terminal: finished steps scroll by as one line each, the running one stays at the bottom."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from dib_py import events
+from dib_py.events import Event
+from dib_py.render.measures import amount, clock, duration, size
+
+# Escape sequences and control characters of a hook's output would move the cursor of our own view.
+UNPRINTABLE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+class LiveView:
+    """A subscriber that draws; a context manager, because the terminal must be put back whatever happens.
+
+    With ``verbosity`` 1 the steps' output scrolls by too, and messages of the level debug are shown.
+    """
+
+    def __init__(self, console: Console, *, verbosity: int = 0) -> None:
+        self._console = console
+        self._verbosity = verbosity
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=8, transient=True)
+        self._spinner = Spinner("dots" if self._unicode else "line")
+        self._started = time.time()
+        self._steps = 0
+        self._begun = 0
+        self._step: events.StepStarted | None = None
+        self._progress: events.Progress | None = None
+        self._last = ""
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        handle: Callable[[LiveView, Event], None] | None = _HANDLERS.get(event.kind)
+        if handle:
+            handle(self, event)
+
+    # -- what scrolls by
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def _message(self, event: events.Message) -> None:
+        if event.level != "debug" or self._verbosity:
+            style = {"warning": "yellow", "error": "bold red", "debug": "dim"}.get(event.level, "")
+            self._say(f"{event.level}: {event.text}" if event.level in ("warning", "error") else event.text, style)
+
+    def _build_started(self, event: events.BuildStarted) -> None:
+        self._started = event.at
+        self._steps = event.steps
+        self._say(f"{event.image}: {' '.join(event.elements)} ({event.steps} steps, {event.target} target)", "bold")
+
+    def _step_started(self, event: events.StepStarted) -> None:
+        self._begun += 1
+        self._steps = max(self._steps, self._begun)  # hooks may have added hooks
+        self._step = event
+        self._progress = None
+        self._last = ""
+
+    def _step_output(self, event: events.StepOutput) -> None:
+        text = printable(event.text)
+        if text:
+            self._last = text
+        if self._verbosity:
+            self._say(f"    {text}", "dim")
+
+    def _step_finished(self, event: events.StepFinished) -> None:
+        self._ended(event, event.exit_code, event.seconds)
+
+    def _build_failed(self, event: events.BuildFailed) -> None:
+        """The report itself goes to standard error; a step that was still running is shown as the one that failed."""
+        if self._step:
+            self._ended(self._step, event.exit_code, event.at - self._step.at)
+        self._progress = None
+
+    def _ended(self, step: events.StepStarted | events.StepFinished, exit_code: int, seconds: float) -> None:
+        self._step = None
+        self._last = ""
+        good, bad = ("✓", "✗") if self._unicode else ("ok", "FAILED")
+        left = Text.assemble(
+            (f"{bad} ", "bold red") if exit_code else (f"{good} ", "green"),
+            f"{step.phase}.d/{step.name}",
+            (f"  {step.element}", "dim"),
+            (f"  exit code {exit_code}" if exit_code else "", "bold red"),
+        )
+        self._console.print(_row(left, Text(duration(seconds), style="cyan")))
+
+    def _progress_made(self, event: events.Progress) -> None:
+        ended = event.total is not None and event.done >= event.total
+        self._progress = None if ended else event
+
+    def _output_written(self, event: events.OutputWritten) -> None:
+        self._progress = None
+        self._say(f"{event.path} ({event.format}, {size(event.bytes)})", "bold")
+
+    def _build_finished(self, event: events.BuildFinished) -> None:
+        self._say(f"done in {duration(event.seconds)}", "green")
+
+    # -- what stays at the bottom
+
+    @property
+    def _unicode(self) -> bool:
+        return self._console.encoding.lower().startswith("utf")
+
+    def _draw(self) -> RenderableType:
+        now = time.time()
+        total = clock(max(0, now - self._started))
+        if self._step is None:
+            rows: list[RenderableType] = [_row(self._spinner, Text(total, style="cyan"))]
+        else:
+            step = self._step
+            name = Text.assemble((f"{step.phase}.d/{step.name}", "bold"), (f"  {step.element}", "dim"))
+            left = Table.grid(padding=(0, 1))
+            left.add_column(no_wrap=True)
+            left.add_column(no_wrap=True, overflow="ellipsis")
+            left.add_row(self._spinner, name)
+            times = f"{clock(max(0, now - step.at))}  total {total}"
+            rows = [_row(left, Text(f"step {self._begun} of {self._steps}  {times}", style="cyan"))]
+        if self._progress:
+            rows.append(self._bar(self._progress))
+        if self._last:
+            rows.append(Text(f"  {self._last}", style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*rows)
+
+    def _bar(self, progress: events.Progress) -> RenderableType:
+        text = Text(f"  {progress.task}  {amount(progress.done, progress.total, progress.unit)} ", no_wrap=True)
+        if not progress.total:
+            return text
+        return _row(text, ProgressBar(total=progress.total, completed=progress.done, width=24))
+
+
+def printable(text: str) -> str:
+    """The last state of a line that a program may have redrawn, without what would move the cursor."""
+    return UNPRINTABLE.sub("", text.rstrip("\r").rpartition("\r")[2]).expandtabs().rstrip()
+
+
+def _row(left: RenderableType, right: RenderableType) -> Table:
+    row = Table.grid(expand=True, padding=(0, 1))
+    row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    row.add_column(justify="right", no_wrap=True)
+    row.add_row(left, right)
+    return row
+
+
+_HANDLERS: dict[str, Callable[..., None]] = {
+    "Message": LiveView._message,
+    "BuildStarted": LiveView._build_started,
+    "StepStarted": LiveView._step_started,
+    "StepOutput": LiveView._step_output,
+    "StepFinished": LiveView._step_finished,
+    "Progress": LiveView._progress_made,
+    "OutputWritten": LiveView._output_written,
+    "BuildFinished": LiveView._build_finished,
+    "BuildFailed": LiveView._build_failed,
+}
