@@ -324,7 +324,7 @@ class Settings:
     timestamps: bool = _said(
         True, env="DIB_NO_TIMESTAMP", kind="flag", help="1 prints lines without the time before them"
     )
-    verbosity: int = _said(0, "-v", "--verbose", kind="count", help="say more; given twice, everything")
+    verbosity: int = _said(0, "-v", "--verbose", kind="count", help="say more; on a terminal also what the hooks print")
     quiet: bool = _said(
         False,
         "-q",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 import dib_py
-from dib_py.cli import SUBCOMMANDS
+from dib_py.cli import CLASSIC, SUBCOMMANDS
 from dib_py.cli.options import SettingsCommand
 from dib_py.errors import DibError, UsageError
 from dib_py.events import Event, Message, Subscriber
@@ -37,7 +37,7 @@ class BuildCommand(SettingsCommand):
     """The build, whose help also names the other commands."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if ctx.info_name == "dib-py":
+        if ctx.info_name not in CLASSIC:
             with formatter.section("Other commands, each with its own --help"):
                 formatter.write_dl([(f"{ctx.info_name} {name}", text) for name, text in SUBCOMMANDS.items()])
         with formatter.section("Example"):

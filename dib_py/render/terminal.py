@@ -32,7 +32,6 @@ class LiveView:
     def __init__(self, console: Console, *, verbosity: int = 0) -> None:
         self._console = console
         self._verbosity = verbosity
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=8, transient=True)
         self._spinner = Spinner("dots" if self._unicode else "line")
         self._started = time.time()
         self._steps = 0
@@ -40,6 +39,7 @@ class LiveView:
         self._step: events.StepStarted | None = None
         self._progress: events.Progress | None = None
         self._last = ""
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -99,9 +99,11 @@ class LiveView:
             (f"{bad} ", "bold red") if exit_code else (f"{good} ", "green"),
             f"{step.phase}.d/{step.name}",
             (f"  {step.element}", "dim"),
-            (f"  exit code {exit_code}" if exit_code else "", "bold red"),
         )
-        self._console.print(_row(left, Text(duration(seconds), style="cyan")))
+        right = Text.assemble(
+            (f"exit code {exit_code}  " if exit_code else "", "bold red"), (duration(seconds), "cyan")
+        )
+        self._console.print(_row(left, right))
 
     def _progress_made(self, event: events.Progress) -> None:
         ended = event.total is not None and event.done >= event.total
@@ -122,18 +124,17 @@ class LiveView:
 
     def _draw(self) -> RenderableType:
         now = time.time()
-        total = clock(max(0, now - self._started))
-        if self._step is None:
-            rows: list[RenderableType] = [_row(self._spinner, Text(total, style="cyan"))]
+        if self._step:
+            what = Text.assemble(
+                (f"{self._step.phase}.d/{self._step.name}", "bold"), (f"  {self._step.element}", "dim")
+            )
+            where = f"step {self._begun} of {self._steps}  {clock(max(0, now - self._step.at))}  total "
         else:
-            step = self._step
-            name = Text.assemble((f"{step.phase}.d/{step.name}", "bold"), (f"  {step.element}", "dim"))
-            left = Table.grid(padding=(0, 1))
-            left.add_column(no_wrap=True)
-            left.add_column(no_wrap=True, overflow="ellipsis")
-            left.add_row(self._spinner, name)
-            times = f"{clock(max(0, now - step.at))}  total {total}"
-            rows = [_row(left, Text(f"step {self._begun} of {self._steps}  {times}", style="cyan"))]
+            what = Text("preparing" if self._begun == 0 else "finishing" if self._begun == self._steps else "")
+            where = ""
+        rows: list[RenderableType] = [
+            _row(what, Text(f"{where}{clock(max(0, now - self._started))}", style="cyan"), self._spinner)
+        ]
         if self._progress:
             rows.append(self._bar(self._progress))
         if self._last:
@@ -152,11 +153,13 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub("", text.rstrip("\r").rpartition("\r")[2]).expandtabs().rstrip()
 
 
-def _row(left: RenderableType, right: RenderableType) -> Table:
-    row = Table.grid(expand=True, padding=(0, 1))
+def _row(left: RenderableType, right: RenderableType, mark: RenderableType = "") -> Table:
+    row = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    if mark:
+        row.add_column(width=1)
     row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     row.add_column(justify="right", no_wrap=True)
-    row.add_row(left, right)
+    row.add_row(*([mark] if mark else []), left, right)
     return row
 
 
