@@ -25,13 +25,7 @@ OPERATING_SYSTEM = "operating-system"
 
 # diskimage-builder leaves these out when it merges hook directories
 _NOT_MERGED = frozenset({"tests", "__pycache__"})
-_RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
 _ENVIRONMENT_NAME = re.compile(r"[0-9A-Za-z_.-]+")
-
-
-def is_hook_name(name: str) -> bool:
-    """Whether dib-run-parts runs an executable file of this name; anything else it skips silently."""
-    return _RUN_NAME.fullmatch(name) is not None
 
 
 def is_environment_name(name: str) -> bool:
@@ -107,21 +101,10 @@ class Element:
         return {name: present[name] for name in phases.BY_DIRECTORY if name in present}
 
     def files(self, directory: str) -> tuple[Path, ...]:
-        """Files directly in one of its directories, sorted bytewise: hooks and what lies beside them."""
+        """Files directly in one of its directories, sorted bytewise: hooks, whether they would run or not."""
         if not any(path.name == directory for path in self.directories):
             return ()
         return tuple(Path(entry.path) for entry in _listing(self.path / directory) if _is_file(entry))
-
-    @cached_property
-    def hooks(self) -> Mapping[str, tuple[Path, ...]]:
-        """What would run: executable files with a name that counts, by phase directory, sorted bytewise."""
-        found = {
-            directory: tuple(
-                path for path in self.files(directory) if is_hook_name(path.name) and os.access(path, os.X_OK)
-            )
-            for directory in self.phase_dirs
-        }
-        return {directory: hooks for directory, hooks in found.items() if hooks}
 
     @cached_property
     def environment_files(self) -> tuple[Path, ...]:

@@ -121,9 +121,12 @@ _NO_OS_HINT = "add one, like debian; dib-py elements operating-system lists them
 def resolve(catalog: Catalog, names: Iterable[str], *, require_os: bool = True) -> Resolution:
     """The elements called ``names`` with all that they depend on.
 
-    Without ``require_os`` a part of an image may be resolved, to look at it. Raises ElementError: NoElements,
+    Without ``require_os`` a part of an image may be resolved, even nothing. Raises ElementError: NoElements,
     UnknownElement, AlreadyProvided, NoOperatingSystem, and FileError for a file that cannot be read.
     """
+    names = tuple(names)
+    if require_os and not names:
+        raise NoElements("no element was asked for", hint="name at least an operating system, like debian")
     resolution = _expand(catalog, names, tolerated=() if require_os else (OPERATING_SYSTEM,))
     if require_os and OPERATING_SYSTEM not in resolution.provided:
         raise NoOperatingSystem(
@@ -136,9 +139,12 @@ def requested_names(settings: Settings, catalog: Catalog) -> tuple[str, ...]:
     """What is asked for in effect: the user's elements with the defaults that diskimage-builder adds.
 
     ``base`` comes first unless left out, before it the ramdisk's element; a block device comes last if ``vm`` wants one
-    and nothing in the whole resolution provides it. Only Linux images get these.
+    and nothing in the whole resolution provides it. Only Linux images get these, and nothing is added to nothing: a
+    base image can be worked on without any element.
     """
     names = tuple(dict.fromkeys(settings.elements))
+    if not names:
+        return ()
     asked = _expand(catalog, names, tolerated=(OPERATING_SYSTEM, BLOCK_DEVICE))
     if asked.has_operating_system and asked.operating_system.os_family != "linux":
         return names
@@ -164,8 +170,6 @@ def _default_block_device(settings: Settings) -> str:
 def _expand(catalog: Catalog, names: Iterable[str], tolerated: Collection[str]) -> Resolution:
     """Diskimage-builder's breadth-first expansion; unknown names in ``tolerated`` are left out."""
     requested = tuple(dict.fromkeys(names))
-    if not requested:
-        raise NoElements("no element was asked for", hint="name at least an operating system, like debian")
     distances = _distances_to_providers(catalog, requested)
     asked_by: dict[str, str | None] = dict.fromkeys(requested)
     provided: dict[str, str] = {}
