@@ -1,0 +1,137 @@
+"""Room on demand: a new disk starts small and grows while the build fills it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from dib_py.disk.size import GIB, MIB, shown
+from dib_py.errors import DibError, DiskError
+
+START_SIZE = GIB  # bytes of room for the root of a disk that grows
+FULL = MIB  # bytes: a filesystem with less than that free is full
+
+_STEP = 256 * MIB  # sizes are whole steps, so that a long write does not resize for every little bit
+_SLOWNESS = 10  # a look that took t seconds is followed by t times this of rest
+
+
+class Growing(Protocol):
+    """What is asked of the target (:class:`dib_py.target.Target` has both)."""
+
+    def usage(self) -> tuple[int, int]: ...
+    def grow(self) -> None: ...
+
+
+class Resizable(Protocol):
+    """What is asked of the disk."""
+
+    @property
+    def size(self) -> int: ...
+    def resize(self, size: int) -> None: ...
+
+
+class Growth:
+    """A watcher that keeps the root filesystem from running full, from ``__enter__`` to ``__exit__``.
+
+    Whenever less than ``floor`` bytes or less than ``ratio`` of the filesystem are free, the disk and what is on it
+    grow. What went wrong meanwhile is raised at the exit, unless another error is on its way. A disk of a given size is
+    only watched: with ``grows=False``.
+    """
+
+    def __init__(
+        self,
+        disk: Resizable,
+        target: Growing,
+        *,
+        floor: int = 512 * MIB,
+        ratio: float = 0.4,
+        interval: float = 0.1,
+        grows: bool = True,
+    ) -> None:
+        self._disk = disk
+        self._target = target
+        self._floor = floor
+        self._ratio = ratio
+        self._interval = interval
+        self._grows = grows
+        self._error: DibError | None = None
+        self._full = False
+        self._busy = threading.Lock()  # held while the target is asked, and while the watcher is paused
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="growth", daemon=True)
+
+    def __enter__(self) -> Growth:
+        self.check()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ending.set()
+        self._thread.join()
+        if exc[0] is None and self._error is not None:
+            raise self._error
+
+    @property
+    def full(self) -> bool:
+        """Whether the filesystem is, or was at any look so far, full."""
+        return self._full
+
+    @property
+    def error(self) -> DibError | None:
+        """Why the disk stopped growing, if it did; a step that fails afterwards most likely failed because of it."""
+        return self._error
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While open the watcher leaves disk and target alone: for what remounts or unmounts."""
+        with self._busy:
+            yield
+
+    def check(self) -> None:
+        """Look once, and grow where there is need; raises what :meth:`Target.grow` does."""
+        with self._busy:
+            size, free = self._target.usage()
+            wanted = self._wanted(size, free) if self._grows else size
+            if wanted > size:
+                size, free = self._grow(size, wanted)
+            self._full = self._full or free < FULL
+
+    def _grow(self, size: int, wanted: int) -> tuple[int, int]:
+        """Enlarge disk and filesystem, and return what :meth:`Target.usage` then says."""
+        self._disk.resize(self._disk.size + wanted - size)
+        self._target.grow()
+        new_size, free = self._target.usage()
+        if new_size <= size:  # it would be tried again and again
+            raise DiskError(f"the disk grew to {shown(self._disk.size)}, but the root filesystem did not")
+        return new_size, free
+
+    def _wanted(self, size: int, free: int) -> int:
+        """How large the filesystem should be."""
+        used = size - free
+        if free >= max(self._floor, self._ratio * size):
+            return size
+        needed = max(used + self._floor, int(used / (1 - self._ratio)))
+        return size + -(-(needed - size) // _STEP) * _STEP
+
+    def _watch(self) -> None:
+        pause = self._interval
+        while not self._ending.wait(pause):
+            started = time.monotonic()
+            try:
+                self.check()
+            except DibError as error:
+                self._error = error
+                return
+            except Exception as error:  # a thread's exception would vanish otherwise
+                self._error = DiskError(f"the disk could not be watched: {error}")
+                return
+            pause = max(self._interval, (time.monotonic() - started) * _SLOWNESS)
+
+
+def explain_full(size: int, *, given: bool) -> str:
+    """What to say when a step filled a disk of ``size`` bytes; ``given`` if the user chose its size."""
+    how = "ask for a larger one with --image-size" if given else "free some space for the build"
+    return f"the image's disk of {shown(size)} is full: {how}"
