@@ -1,0 +1,210 @@
+"""The libguestfs appliance: started once for each build on the disk's NBD export, with the ports of two runners.
+
+One runner is for the guest's programs and one for the engine's own, so that the engine can look after the disk while a
+hook runs. The disk's real name inside may differ from the one that libguestfs's calls use (``/dev/sda``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dib_py.errors import TargetError
+from dib_py.target.guestfs_runner import SCRIPT, Runner
+
+LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
+DISK_LABEL = "image"  # letters only; gives /dev/disk/guestfs/image
+_KEPT_CONSOLE = 64 * 1024  # bytes
+_SHOWN_LINES = 15
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the appliance is given; ``memory`` in MiB, ``vcpus`` 0 for all of this machine's."""
+
+    memory: int = 2048
+    vcpus: int = 0
+    kvm: bool = False
+    launch_timeout: float = LAUNCH_TIMEOUT
+
+
+def load_bindings() -> Any:
+    """The ``guestfs`` module; TargetError with the way to get it where it is missing."""
+    try:
+        import guestfs
+    except ImportError as error:
+        raise TargetError(
+            "the guestfs target needs the libguestfs Python bindings, which this interpreter does not have",
+            hint="install python3-guestfs (Debian, Ubuntu) or python3-libguestfs (Fedora, EL) and use the system's "
+            "python3 (a virtual environment with --system-site-packages), or take --target host",
+        ) from error
+    return guestfs
+
+
+class Appliance:
+    """A launched appliance; everything that libguestfs refuses is a TargetError."""
+
+    def __init__(self, nbd: Path, directory: Path, machine: Machine, sector_size: int = 512) -> None:
+        self._nbd = nbd
+        self._directory = directory
+        self._machine = machine
+        self._sector_size = sector_size
+        self._console = bytearray()
+        self._handle: Any = None
+        self._qemu = 0
+        self._overran = False
+        self._lock = threading.RLock()
+        self._lent = ""
+        self.guest_runner = self._runner("guest")
+        self.engine_runner = self._runner("engine")
+        self.disk = ""  # the real device inside the appliance
+
+    def _runner(self, name: str) -> Runner:
+        return Runner.listen(self._directory / f"runner-{name}.sock", self.last_words)
+
+    # -- life
+    def launch(self) -> None:
+        """Start it, wait until it is up, and start the runners in it; TargetError after the launch timeout."""
+        bindings = load_bindings()
+        self._handle = handle = bindings.GuestFS(python_return_dict=True)
+        handle.set_event_callback(self._hear, bindings.EVENT_APPLIANCE)
+        self.call(self._configure)
+        watch = threading.Timer(self._machine.launch_timeout, self._give_up)
+        watch.start()
+        try:
+            handle.launch()
+        except RuntimeError as error:
+            raise self._not_launched(error) from error
+        finally:
+            watch.cancel()
+        self._qemu = handle.get_pid()
+        self._start_runners()
+
+    def _configure(self, handle: Any) -> None:
+        machine = self._machine
+        scratch = self._directory / "guestfs"
+        scratch.mkdir(exist_ok=True)
+        handle.set_tmpdir(str(scratch))
+        handle.set_backend("direct")
+        if not machine.kvm:
+            handle.set_backend_setting("force_tcg", "1")
+        handle.set_memsize(machine.memory)
+        handle.set_smp(machine.vcpus or len(os.sched_getaffinity(0)))
+        handle.set_network(True)
+        handle.add_drive_opts(
+            "",
+            format="raw",
+            protocol="nbd",
+            server=[f"unix:{self._nbd}"],
+            discard="besteffort",
+            cachemode="unsafe",
+            label=DISK_LABEL,
+            blocksize=self._sector_size,
+        )
+        for runner in (self.guest_runner, self.engine_runner):
+            path = str(runner.path).replace(",", ",,")
+            handle.config("-chardev", f"socket,id={runner.name},path={path}")
+            handle.config("-device", f"virtserialport,chardev={runner.name},name={runner.name}")
+
+    def _give_up(self) -> None:
+        self._overran = True
+        self._kill_qemu()
+
+    def _not_launched(self, error: Exception) -> TargetError:
+        limit = self._machine.launch_timeout
+        reason = f"did not start within {limit:g} s" if self._overran else f"did not start: {error}"
+        hint = self.last_words() or "libguestfs-test-tool shows more"
+        return TargetError(f"the libguestfs appliance {reason}", hint=hint)
+
+    def _start_runners(self) -> None:
+        commands = []
+        for runner in (self.guest_runner, self.engine_runner):
+            runner.accept()
+            work = f"/run/dib/{runner.name}"
+            port = f"/dev/virtio-ports/{runner.name}"
+            commands.append(f"mkdir -p {work}; cp /run/dib.runner {work}/runner")
+            commands.append(f"setsid bash {work}/runner serve {port} {work} </dev/null >{work}/log 2>&1 &")
+        self.call(lambda g: g.debug_upload(str(SCRIPT), "/run/dib.runner", 0o755))
+        self.call(lambda g: g.debug("sh", ["\n".join(commands)]))
+        self.disk = self.engine_runner.check(f"readlink -f /dev/disk/guestfs/{DISK_LABEL}", timeout=120).strip()
+
+    def shutdown(self) -> None:
+        """Stop it in order; TargetError says what could not be written back."""
+        handle = self._handle
+        if handle is None:
+            return
+        try:
+            self.call(lambda g: g.shutdown())
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop it at once, whatever it does; what was not written back is lost."""
+        self._kill_qemu()
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
+        self.guest_runner.close()
+        self.engine_runner.close()
+
+    # -- use
+    def call(self, work: Callable[[Any], T]) -> T:
+        """Do something with the handle, one caller at a time."""
+        with self._lock:
+            if self._handle is None:
+                raise TargetError("the libguestfs appliance is not running")
+            if self._lent:
+                raise TargetError(f"libguestfs can't be asked while {self._lent}")
+            try:
+                return work(self._handle)
+            except RuntimeError as error:
+                raise TargetError(f"libguestfs: {error}", hint=self._death()) from error
+
+    @contextlib.contextmanager
+    def lent(self, why: str) -> Iterator[Any]:
+        """Give the handle to another process: until the end any other call on it is an error, not a deadlock."""
+        with self._lock:
+            handle = self.call(lambda g: g)
+            self._lent = why
+        try:
+            yield handle
+        finally:
+            self._lent = ""
+
+    # -- its end
+    def last_words(self) -> str:
+        """The last lines of the appliance's console, which are the kernel's where it went wrong."""
+        lines = self._console.decode(errors="replace").replace("\r", "").splitlines()
+        text = "\n".join(line for line in lines[-_SHOWN_LINES:] if line.strip())
+        return f"the appliance's last messages:\n{text}" if text else ""
+
+    def _death(self) -> str:
+        return "" if self._qemu and Path(f"/proc/{self._qemu}").exists() else self.last_words()
+
+    def _hear(self, event: int, event_handle: int, text: str | bytes, array: list[int]) -> None:
+        self._console += text if isinstance(text, bytes) else text.encode(errors="replace")
+        del self._console[:-_KEPT_CONSOLE]
+
+    def _kill_qemu(self) -> None:
+        """Kill this appliance's own qemu, found among our children by the path of our socket."""
+        for pid in self._qemu_pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _qemu_pids(self) -> list[int]:
+        socket = os.fsencode(f"path={self.guest_runner.path}".replace(",", ",,"))
+        found = []
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):
+                for child in (task / "children").read_text().split():
+                    if socket in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(int(child))
+        return found
