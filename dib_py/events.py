@@ -100,6 +100,16 @@ class OutputWritten(Event):
 
 
 @dataclass(frozen=True)
+class TerminalLent(Event):
+    """A shell is about to take the terminal: whoever draws on it stops before returning from this event."""
+
+
+@dataclass(frozen=True)
+class TerminalReturned(Event):
+    """The shell has ended; the terminal is ours again."""
+
+
+@dataclass(frozen=True)
 class BuildFinished(Event):
     seconds: float
 
