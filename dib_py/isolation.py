@@ -57,15 +57,16 @@ class Channel:
         return channel
 
     def keep_supervisor_side(self) -> None:
-        self._close("events_in", "stray_in", "life", "word_in", "grant")
+        self.close_ends("events_in", "stray_in", "life", "word_in", "grant")
 
     def keep_build_side(self) -> None:
-        self._close("events", "stray", "life_in", "word", "grant_in")
+        self.close_ends("events", "stray", "life_in", "word", "grant_in")
 
     def close(self) -> None:
-        self._close(*self.__dataclass_fields__)
+        self.close_ends(*self.__dataclass_fields__)
 
-    def _close(self, *names: str) -> None:
+    def close_ends(self, *names: str) -> None:
+        """Close these ends in this process, if they are open."""
         for name in names:
             if getattr(self, name) >= 0:
                 os.close(getattr(self, name))
@@ -79,7 +80,7 @@ class Channel:
 
     def say_word(self, text: str) -> None:
         os.write(self.word_in, text.encode())
-        self._close("word_in")
+        self.close_ends("word_in")
 
     def grant_terminal(self) -> None:
         with suppress(BrokenPipeError):
@@ -230,7 +231,7 @@ def _be_init(
     namespaces.die_with_parent()
     if channel.supervisor_is_gone():
         return 1
-    channel._close("word_in")
+    channel.close_ends("word_in")
     namespaces.unshare(CLONE_NEWNS)
     namespaces.propagation("/", namespaces.MS_SLAVE | MS_REC)
     namespaces.propagation("/", namespaces.MS_SHARED | MS_REC)

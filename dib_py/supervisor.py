@@ -1,7 +1,7 @@
-"""The process that the user sees: it starts the build in namespaces of its own, shows its events and cleans up after it.
+"""The process that the user sees: it starts the build in namespaces of its own, shows its events and cleans up after.
 
-Invariant: whatever ends this process, also SIGKILL, ends all of the build; what that leaves (a directory, a partial file)
-is in the build's record, and is removed here or by the next run. ``docs/processes.rst`` has the picture and its reasons.
+Invariant: whatever ends this process, also SIGKILL, ends all of the build; what that leaves (a directory, a partial
+file) is in the build's record, and is removed here or by the next run. ``docs/processes.rst`` has the picture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import FrameType
 
 from dib_py import events, isolation, sweep
 from dib_py.errors import DibError, HostError
-from dib_py.events import BuildFailed, Event, Events, Message, Subscriber
+from dib_py.events import BuildFailed, Events, Message, Subscriber
 from dib_py.isolation import Channel, Worker
 from dib_py.settings import Settings
 
@@ -47,14 +47,18 @@ def run(work: Work, settings: Settings, subscribers: Iterable[Subscriber] = ()) 
     if removed:
         out.info(f"removed what a build that was killed had left: {', '.join(removed)}")
     record = sweep.Record.create()
+    supervisor: _Supervisor | None = None
     try:
         directory = sweep.make_build_directory(record, build_root(settings))
-        return _Supervisor(work, directory, record, out).run()
-    except BrokenPipeError:
-        return 128 + signal.SIGPIPE
+        supervisor = _Supervisor(work, directory, record, out)
+        try:
+            return supervisor.run()
+        except BrokenPipeError:
+            return 128 + signal.SIGPIPE
     finally:
-        record.remove_all()
-        sweep.stale_partition_nodes()
+        if supervisor is None or supervisor.build_has_ended:
+            record.remove_all()
+            sweep.stale_partition_nodes()
 
 
 class _Supervisor:
@@ -88,6 +92,11 @@ class _Supervisor:
                 os.close(wakeup[0])
                 os.close(wakeup[1])
         return self._exit_code()
+
+    @property
+    def build_has_ended(self) -> bool:
+        """False only for one that even SIGKILL could not end; its record stays for a later run."""
+        return not hasattr(self, "_keeper") or self._ended is not None
 
     def _wanted_signals(self) -> list[signal.Signals]:
         """SIGINT and SIGTERM always, also in a script's background; SIGHUP unless nohup asked to ignore it."""

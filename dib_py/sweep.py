@@ -131,7 +131,7 @@ def sweep() -> list[str]:
 
 
 def abort_connection(number: int) -> None:
-    """Make every call on a FUSE connection fail from now on, as the only way to free those that wait for a dead daemon."""
+    """Make every call on a FUSE connection fail from now on: the only way to free who waits for a dead daemon."""
     control = _FUSE_CONTROL / str(number) / "abort"
     if control.exists():
         control.write_text("1")
@@ -181,7 +181,7 @@ def _locked(file: int) -> bool:
 
 
 def _abort_if_stuck(number: int) -> None:
-    """Abort the connection of a killed build whose daemon can't end; a number may be another's by now, so look twice."""
+    """Abort the connection of a killed build whose daemon can't end; its number may be another's by now."""
     if number in _connections_in_use() or not _dying_daemons():
         return
     abort_connection(number)
