@@ -99,6 +99,7 @@ class Layout:
     volumes: tuple[LogicalVolume, ...] = ()
     filesystems: tuple[Filesystem, ...] = ()
     source: str = field(default="", compare=False)  # the element or file that it comes from, for messages
+    warnings: tuple[str, ...] = field(default=(), compare=False)  # file:line: what is there and means nothing
 
     @property
     def root(self) -> Filesystem:

@@ -39,6 +39,15 @@ _RESERVE = MIB  # at the disk's end: the second GPT, and what rounding takes
 _MBR_SECTORS = 2**32
 
 
+class DoesNotFit(DiskError):
+    """The disk has too little left for ``partition``."""
+
+    def __init__(self, partition: str, message: str, *, where: str) -> None:
+        hint = "ask for a larger disk with --image-size, or for a smaller partition"
+        super().__init__(message, hint=hint, where=where)
+        self.partition = partition
+
+
 @dataclass(frozen=True)
 class Place:
     """A partition on a disk; ``start`` and ``length`` in bytes, ``type`` as sfdisk writes it.
@@ -58,6 +67,7 @@ class Place:
 def gpt_type(code: str) -> str | None:
     """The type GUID for sgdisk's code, or for a GUID itself; None for what is neither."""
     upper = code.upper()
+    upper = upper[2:] if upper.startswith("0X") else upper
     return upper if _GUID.fullmatch(upper) else GPT_TYPES.get(upper.rjust(4, "0"))
 
 
@@ -136,12 +146,9 @@ def _length(partition: Partition, free: int, layout: Layout) -> int:
     unit = MIB if wanted >= MIB else layout.sector_size
     length = wanted // unit * unit
     if length > free or length <= 0:
-        left = shown(max(free, 0))
-        raise DiskError(
-            f"partition {partition.name} needs {shown(length or MIB)}, and the disk has {left} left for it",
-            hint="ask for a larger disk with --image-size, or for a smaller partition",
-            where=layout.source,
-        )
+        needs, left = shown(length or MIB), shown(max(free, 0))
+        message = f"partition {partition.name} needs {needs}, and the disk has {left} left for it"
+        raise DoesNotFit(partition.name, message, where=layout.source)
     return length
 
 

@@ -71,7 +71,7 @@ def load(text: str, source: str) -> Value:
             node = loader.get_single_node()
             return _value(node, loader, source) if node is not None else Text(1, "", null=True)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
