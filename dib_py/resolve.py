@@ -68,8 +68,9 @@ class Resolution:
         graph.add_nodes_from(sorted(self.members))
         for element in self.members.values():
             for dep in sorted(element.deps, key=self.members.__contains__):  # a direct edge replaces a virtual one
-                needed = dep if dep in self.members else self.provided.get(dep)
-                if needed is not None and needed != element.name:
+                needed = dep if dep in self.members else self.provided.get(dep, dep)
+                # what provides a name may itself be left out, where something provides that one's name
+                if needed in self.members and needed != element.name:
                     graph.add_edge(element.name, needed, virtual="" if needed == dep else dep)
         return graph
 
@@ -142,14 +143,14 @@ def requested_names(settings: Settings, catalog: Catalog) -> tuple[str, ...]:
     and nothing in the whole resolution provides it. Only Linux images get these, and nothing is added to nothing: a
     base image can be worked on without any element.
     """
-    names = tuple(dict.fromkeys(settings.elements))
+    names = settings.elements
     if not names:
         return ()
     asked = _expand(catalog, names, tolerated=(OPERATING_SYSTEM, BLOCK_DEVICE))
     if asked.has_operating_system and asked.operating_system.os_family != "linux":
         return names
     defaults = [settings.ramdisk_element] * settings.ramdisk + ["base"] * (not settings.skip_base)
-    names = tuple(dict.fromkeys((*defaults, *names)))
+    names = (*defaults, *(name for name in names if name not in defaults))
     if _needs_block_device(_expand(catalog, names, tolerated=(OPERATING_SYSTEM, BLOCK_DEVICE))):
         return (*names, _default_block_device(settings))
     return names
@@ -169,12 +170,13 @@ def _default_block_device(settings: Settings) -> str:
 
 def _expand(catalog: Catalog, names: Iterable[str], tolerated: Collection[str]) -> Resolution:
     """Diskimage-builder's breadth-first expansion; unknown names in ``tolerated`` are left out."""
+    names = tuple(names)
     requested = tuple(dict.fromkeys(names))
     distances = _distances_to_providers(catalog, requested)
     asked_by: dict[str, str | None] = dict.fromkeys(requested)
     provided: dict[str, str] = {}
     awaited: list[str] = []  # unknown names, which something may still provide
-    queue = deque(requested)
+    queue = deque(names)
     while queue:
         name = queue.popleft()
         if name in provided:
@@ -269,6 +271,8 @@ def _place_in_deps(element: Element, name: str) -> str:
 
 
 def _provided_twice(virtual: str, first: str, second: str, asked_by: Mapping[str, str | None]) -> AlreadyProvided:
+    if first == second:
+        return AlreadyProvided(f"{first} is asked for twice, but provides {virtual}", hint="name it once")
     both = " and ".join(_with_chain(name, asked_by) for name in (first, second))
     message = f"two operating systems: {both}" if virtual == OPERATING_SYSTEM else f"{virtual} is provided by {both}"
     return AlreadyProvided(message, hint="an image can have only one of them: leave the other out")
