@@ -72,7 +72,7 @@ def test_a_name_given_twice_counts_once(catalog: Catalog) -> None:
 
 
 def test_a_name_given_twice_that_provides_something_is_refused_as_in_diskimage_builder(catalog: Catalog) -> None:
-    with pytest.raises(AlreadyProvided, match="^puffin is asked for twice, but provides operating-system$"):
+    with pytest.raises(AlreadyProvided, match=r"^puffin is asked for twice, but provides operating-system$"):
         resolve(catalog, ["puffin", "base", "puffin"])
 
 
