@@ -16,7 +16,7 @@ SHORTEST = 4  # characters of a value that is masked
 SHORTEST_LINE = 8  # characters of one line of a value that has several
 
 _NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|_KEY$", re.IGNORECASE)
-_PROXY = re.compile(r"(?:^|_)(?:https?|ftp|all|rsync)_proxy$", re.IGNORECASE)
+PROXY = re.compile(r"(?:\w+_)?(?:https?|ftp|all|no|rsync)_proxy", re.IGNORECASE)
 _USER_INFO = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 _WORDS = frozenset({"auto", "default", "disabled", "enabled", "false", "none", "null", "required", "true", "unset"})
 
@@ -31,7 +31,7 @@ def secret_values(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         if is_secret(name):
             yield value
-        elif _PROXY.search(name):
+        elif PROXY.fullmatch(name):
             yield from _USER_INFO.findall(value)
 
 

@@ -1,0 +1,180 @@
+"""From wishes to lists: the packages of each slot, and how a build finds them in the merged hooks.
+
+A slot is one transaction: a phase, an action, and a part. The operating system's own packages and those of ``base``
+come in one part and all others in a second one, so that a change in a late element does little anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dib_py.element import Element
+from dib_py.hooks import MergedHooks
+from dib_py.packages import package_installs, pkg_map, svc_map
+from dib_py.packages.package_installs import Conditions, Wish
+from dib_py.resolve import Resolution
+
+INSTALL, UNINSTALL = "install", "uninstall"
+SYSTEM, ELEMENTS = "system", "elements"
+ELEMENT = "package-installs"
+
+# The hooks of our own element, one for each slot; those for the second part end in "-elements".
+HOOKS = {
+    ("pre-install.d", INSTALL): "10-package-installs",
+    ("pre-install.d", UNINSTALL): "99-package-uninstalls",
+    ("install.d", INSTALL): "01-package-installs",
+    ("install.d", UNINSTALL): "99-package-uninstalls",
+    ("post-install.d", INSTALL): "00-package-installs",
+    ("post-install.d", UNINSTALL): "95-package-uninstalls",
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One transaction: ``action`` is install or uninstall, ``part`` system or elements."""
+
+    phase: str  # its directory
+    action: str
+    part: str
+
+    @property
+    def hook(self) -> str:
+        suffix = "" if self.part == SYSTEM else f"-{ELEMENTS}"
+        return HOOKS[self.phase, self.action] + suffix
+
+    @property
+    def file(self) -> str:
+        """Where the list is, below the merged hooks."""
+        return f"packages/{self.phase}/{self.action}-{self.part}"
+
+
+SLOTS = tuple(Slot(phase, action, part) for phase, action in HOOKS for part in (SYSTEM, ELEMENTS))
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What is installed and removed: by slot the packages as the guest calls them, with the elements that want each.
+
+    ``native`` says whether this is for us to do; otherwise the hooks of another package-installs element do it.
+    """
+
+    native: bool = False
+    slots: Mapping[Slot, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    services: tuple[svc_map.Service, ...] = ()
+    maps: Mapping[str, Path] = field(default_factory=dict)  # pkg-map files by element
+    warnings: tuple[str, ...] = ()
+
+
+def compute(resolution: Resolution, merged: MergedHooks, environment: Mapping[str, str], arch: str) -> Packages:
+    """All of it, from the planned environment; FileError or ElementError for what is wrong in an element's file."""
+    elements = resolution.elements
+    found = {element.name: pkg_map.PackageMap.read(element) for element in elements}
+    maps = {name: package_map for name, package_map in found.items() if package_map is not None}
+    files = {name: package_map.document.path for name, package_map in maps.items()}
+    services = svc_map.merge(elements)
+    if not _is_native(resolution):
+        return Packages(False, {}, services, files, tuple(_without_effect(resolution)))
+    conditions = Conditions(environment, arch)
+    wishes = [wish for element in elements for wish in package_installs.wishes(element, conditions)]
+    wishes += package_installs.legacy_wishes(merged)
+    system = system_elements(resolution)
+    slots: dict[Slot, dict[str, tuple[str, ...]]] = {}
+    for phase in package_installs.PHASES:
+        mine = [wish for wish in wishes if wish.phase == phase]
+        real = {
+            wish: maps[wish.element].translate(wish.name, environment) if wish.element in maps else [wish.name]
+            for wish in mine
+        }
+        slots.update(_of_phase(phase, real, system))
+    return Packages(True, slots, services, files, tuple(_unknown_phases(wishes)))
+
+
+def _is_native(resolution: Resolution) -> bool:
+    """Whether the package-installs of this resolution is the kind whose hooks read our lists."""
+    element = resolution.members.get(ELEMENT)
+    return element is not None and (element.path / "install.d" / f"01-package-installs-{ELEMENTS}").is_file()
+
+
+def _without_effect(resolution: Resolution) -> Iterable[str]:
+    if ELEMENT in resolution.members:
+        return  # another one of that name: its own hooks read the files
+    for element in resolution.elements:
+        for path in element.package_installs:
+            yield f"{path} has no effect: no element of the image depends on {ELEMENT}"
+
+
+def _unknown_phases(wishes: Iterable[Wish]) -> Iterable[str]:
+    for wish in wishes:
+        if wish.phase not in package_installs.PHASES:
+            known = ", ".join(package_installs.PHASES)
+            yield f"package {wish.name} of element {wish.element} is for {wish.phase}: only {known} install packages"
+
+
+def system_elements(resolution: Resolution) -> frozenset[str]:
+    """The operating system's elements and ``base``, with all that they depend on."""
+    members = resolution.members
+    waiting = [e.name for e in members.values() if e.is_operating_system or e.base_image or _is_own_os(e)]
+    waiting += ["base"] if "base" in members else []
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in members and name not in found:
+            found.add(name)
+            waiting += [resolution.provided.get(dep, dep) for dep in members[name].deps]
+    return frozenset(found)
+
+
+def _is_own_os(element: Element) -> bool:
+    return (element.path / "os-family").is_file()
+
+
+def _of_phase(
+    phase: str, real: Mapping[Wish, list[str]], system: frozenset[str]
+) -> dict[Slot, dict[str, tuple[str, ...]]]:
+    """The slots of a phase that have packages; what somebody installs to stay is not removed in the same phase."""
+    staying = {package for wish, packages in real.items() if wish.action == INSTALL for package in packages}
+    taken: dict[str, set[str]] = {INSTALL: set(), UNINSTALL: set(staying)}
+    slots: dict[Slot, dict[str, tuple[str, ...]]] = {}
+    for slot in (slot for slot in SLOTS if slot.phase == phase):
+        wanted: dict[str, list[str]] = {}
+        for wish, packages in real.items():
+            if wish.action in (slot.action, "build-only") and (wish.element in system) == (slot.part == SYSTEM):
+                for package in packages:
+                    if package not in taken[slot.action]:
+                        wanted.setdefault(package, []).append(wish.element)
+        taken[slot.action].update(wanted)
+        if wanted:
+            # sorted, so that the order of elements on the command line makes no difference to the package manager
+            slots[slot] = {name: tuple(dict.fromkeys(wanted[name])) for name in sorted(wanted)}
+    return slots
+
+
+def slot_of(phase: str, hook: str) -> Slot | None:
+    """The slot that a hook of our package-installs element carries out."""
+    return next((slot for slot in SLOTS if slot.phase == phase and slot.hook == hook), None)
+
+
+def left_out(packages: Packages, phase: str) -> frozenset[str]:
+    """The hooks of a phase directory that have nothing to do and are not run."""
+    if not packages.native:
+        return frozenset()
+    return frozenset(slot.hook for slot in SLOTS if slot.phase == phase and slot not in packages.slots)
+
+
+def write(packages: Packages, hooks: Path) -> None:
+    """Put the lists, the services and the package maps where the hooks find them, below the merged hooks."""
+    for slot, wanted in packages.slots.items():
+        path = hooks / slot.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{package}\n" for package in wanted))
+    lines = (f"{service.name}\t{service.selector}\t{service.real}\n" for service in packages.services)
+    (hooks / "svc-map-services").write_text("".join(lines))
+    directory = hooks / pkg_map.FILE
+    if directory.is_file():
+        directory.unlink()  # the merged tree has the last element's file of this name there, which nobody can use
+    directory.mkdir(exist_ok=True)
+    for element, source in packages.maps.items():
+        shutil.copyfile(source, directory / element)
