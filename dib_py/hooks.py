@@ -20,6 +20,7 @@ from dib_py.errors import ElementError, FileError
 from dib_py.phases import BY_DIRECTORY
 
 ALLOWED_NAMES = "^[0-9A-Za-z_-]+$"  # what dib-run-parts runs unless RUN_PARTS_REGEX says otherwise
+FORESEEN = "foreseen"  # the kind of an entry that a hook will make while the build runs
 _NUMBER = re.compile(r"[ \t]*(-?)([0-9]*)(?:\.([0-9]*))?")
 
 
@@ -32,11 +33,11 @@ class Resolved(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, link or directory of the merged tree: which element brings it, and from where."""
+    """What is at one place of the merged tree: which element brings it, and from where."""
 
     element: str
     source: Path
-    kind: str  # "file", "link" or "directory"
+    kind: str  # "file", "link", "directory" or FORESEEN
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class MergedHooks:
             if entry.kind == "directory":
                 destination.mkdir(exist_ok=True)
                 shutil.copymode(entry.source, destination)
-            else:
+            elif entry.kind != FORESEEN:
                 shutil.copy2(entry.source, destination, follow_symlinks=entry.kind == "file")
 
 

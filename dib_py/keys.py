@@ -39,14 +39,13 @@ NOT_BY_PREFIX = frozenset(
         "DIB_SHOW_IMAGE_USAGE",
         "DIB_SHOW_IMAGE_USAGE_FULL",
         "DIB_GZIP_BIN",
-        "DIB_BASE_IMAGE",
         "DIB_LOCAL_IMAGE",
         "DIB_MANIFEST_SAVE_DIR",
     ]
 )
 # Never part of a key, named or not: they differ from run to run and no hook makes an image of them.
-# The library counts by its content, not by its place.
-NEVER = frozenset({"PATH", "PWD", "TERM", "SHELL", "LC_ALL", "LANG", "_LIB"})
+# The library counts by its content and a base image by the first key, not by their places.
+NEVER = frozenset({"PATH", "PWD", "TERM", "SHELL", "LC_ALL", "LANG", "_LIB", "DIB_BASE_IMAGE"})
 
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 _FETCHES = re.compile(

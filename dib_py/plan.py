@@ -1,11 +1,31 @@
-"""The plan: base, ordered steps, packages and output, as a pure value that is computed before anything runs."""
+"""The plan: base, ordered steps, packages and output, as a pure value that is computed before anything runs.
+
+Making one reads files and runs ``environment.d`` in a bash of its own; it changes nothing and needs no root.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from dib_py.phases import Phase
+from dib_py import install_types, packages
+from dib_py.base.spec import BaseSpec, base_spec
+from dib_py.disk.block_device import find as find_layout
+from dib_py.disk.layout import Layout
+from dib_py.element import Catalog, Element
+from dib_py.environment import DiskFacts, architecture, plan_environment
+from dib_py.errors import UsageError, nearest
+from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
+from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
+from dib_py.resolve import Resolution, requested_names, resolve
+from dib_py.secrets import Mask
+from dib_py.settings import Settings
+
+COMMAND_LINE = "command-line"  # where scripts of --run are, below the merged hooks
+_EXTENSIONS = {"squashfs": "squash"}
 
 
 @dataclass(frozen=True)
@@ -24,3 +44,159 @@ class Step:
     key: str
     source: Path | None = None  # the hook's file in its element
     argument: str = ""  # what the option was given, for steps of the command line
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that the build leaves."""
+
+    path: str
+    format: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a build will do, as far as it can be known before; hooks may add hooks while it runs.
+
+    ``base`` is None for a blank disk, which has a ``layout`` then. ``environment`` is that of extra-data.d and holds
+    secrets: show it through ``mask``.
+    """
+
+    settings: Settings
+    resolution: Resolution
+    base: BaseSpec | None
+    layout: Layout | None
+    hooks: MergedHooks
+    packages: packages.Packages
+    environment: Mapping[str, str]
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def elements(self) -> tuple[Element, ...]:
+        return self.resolution.elements
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The image's files in the order in which they were asked for."""
+        name = self.settings.image_name
+        return tuple(
+            Output("" if kind == "docker" else f"{name}.{_EXTENSIONS.get(kind, kind)}", kind)
+            for kind in self.settings.image_types
+        )
+
+    @cached_property
+    def mask(self) -> Mask:
+        """Hides the secrets of this build in text."""
+        passwords = [one.argument for one in self.settings.one_offs if one.kind == "root-password"]
+        return Mask.of({**self.settings.environ, **self.environment}, passwords)
+
+    def left_out(self, phase: Phase) -> frozenset[str]:
+        """Hooks that are in the merged tree and have nothing to do in this build."""
+        return packages.left_out(self.packages, phase.directory)
+
+    def stage(self, directory: Path) -> None:
+        """Write all that hooks find in ``$TMP_HOOKS_PATH``: merged hooks, package lists, scripts of --run."""
+        import shutil  # takes its time to load, and only a build gets here
+
+        self.hooks.stage(directory)
+        packages.write(self.packages, directory)
+        for step in self.steps:
+            if step.kind == "run" and step.source is not None:
+                script = directory / COMMAND_LINE / step.name
+                script.parent.mkdir(exist_ok=True)
+                shutil.copyfile(step.source, script)
+                script.chmod(0o755)
+
+    def to_json(self) -> str:
+        """The plan for programs, as ``dib_py/schema/plan.json`` describes it; secrets are masked."""
+        from dib_py.plan_json import to_json
+
+        return to_json(self)
+
+
+def make_plan(settings: Settings, catalog: Catalog | None = None, *, secret: bytes | None = None) -> Plan:
+    """Find out all that a build with these settings will do, and refuse what cannot work.
+
+    ``secret`` is the layer store's key, with which secrets enter the keys of steps. Raises DibError.
+    """
+    catalog = Catalog.load(settings.elements_path) if catalog is None else catalog
+    resolution = resolve(catalog, requested_names(settings, catalog), require_os=not settings.base)
+    merged = merge(resolution, settings.environ.get("RUN_PARTS_REGEX") or ALLOWED_NAMES)
+    merged.refuse_unexecutable()
+    environment = plan_environment(settings, resolution, merged)
+    base = _base(settings, resolution, environment)
+    layout = None
+    if base is None:
+        layout = find_layout(resolution.elements, environment, settings)
+        environment = plan_environment(settings, resolution, merged, disk=DiskFacts.of(layout))
+    foreseen = install_types.foresee(resolution, merged, environment)
+    wanted = packages.compute(resolution, foreseen, environment, architecture(settings))
+    plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), ())
+    warnings = (*_warnings(plan, catalog), *wanted.warnings)
+    return _with_keys(replace(plan, steps=tuple(_steps(plan)), warnings=warnings), secret)
+
+
+def _base(settings: Settings, resolution: Resolution, environment: Mapping[str, str]) -> BaseSpec | None:
+    """The base image, unless the operating system's element is one that takes DIB_LOCAL_IMAGE apart itself."""
+    declaring = [element.base_image for element in resolution.elements if element.base_image is not None]
+    # the last one is the most particular: debian's before that of debian-minimal, on which it depends
+    declared = declaring[-1] if declaring else None
+    ours = declared is not None or any((element.path / "os-family").is_file() for element in resolution.elements)
+    if not ours and resolution.has_operating_system and "--base" not in " ".join(settings.argv):
+        settings = replace(settings, base="")
+    return base_spec(settings, declared, environment)
+
+
+def _steps(plan: Plan) -> Iterator[Step]:
+    index = 0
+    for phase in PHASES:
+        for element, name, kind, source, argument in _of_phase(plan, phase):
+            index += 1
+            yield Step(index, phase, element, name, kind, "", source, argument)
+
+
+def _of_phase(plan: Plan, phase: Phase) -> Iterator[tuple[str, str, str, Path | None, str]]:
+    """Element, name, kind, source and argument of the steps of a phase, in order."""
+    left_out = plan.left_out(phase)
+    for hook in plan.hooks.hooks(phase.directory):
+        if hook.name not in left_out:
+            yield hook.element, hook.name, "hook", hook.source, ""
+    settings = plan.settings
+    if phase is INSTALL and settings.packages:
+        yield "", "command-line-packages", "packages", None, " ".join(settings.packages)
+    if phase is POST_INSTALL:
+        for number, one in enumerate(settings.one_offs, 1):
+            source = Path(one.argument) if one.kind == "run" else None
+            label = f"-{source.name}" if source else ""
+            yield "", f"command-line-{number}-{one.kind}{label}", one.kind, source, one.argument
+
+
+def _with_keys(plan: Plan, secret: bytes | None) -> Plan:
+    from dib_py.step_keys import StepKeys
+
+    keys = StepKeys(plan, epoch=_epoch(plan.settings), secret=secret)
+    parent = keys.base
+    steps = []
+    for step in plan.steps:
+        parent = keys.after(parent, step)
+        steps.append(replace(step, key=parent))
+    return replace(plan, steps=tuple(steps))
+
+
+def _epoch(settings: Settings) -> str:
+    """How fresh packages are to be: by default those of the day, UTC."""
+    return settings.environ.get("DIB_PACKAGES_EPOCH") or time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def _warnings(plan: Plan, catalog: Catalog) -> Iterator[str]:
+    used = plan.resolution.members
+    for override in catalog.overrides:
+        if override.name in used:
+            yield str(override)
+    yield from plan.hooks.skipped()
+    names = [f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")] + ["after-error"]
+    for point in plan.settings.breakpoints:
+        if point not in names:
+            meant = nearest(point, names, 1)
+            raise UsageError(f"unknown break point '{point}'", hint=f"did you mean {meant[0]}?" if meant else "")

@@ -5,6 +5,7 @@ that the plan holds to the guest's package manager; where ``ELEMENTS_PATH`` brin
 hooks do the work and nothing here acts.
 """
 
+from dib_py.packages.lists import ELEMENT as ELEMENT
 from dib_py.packages.lists import Packages as Packages
 from dib_py.packages.lists import Slot as Slot
 from dib_py.packages.lists import compute as compute

@@ -1,0 +1,101 @@
+"""``dib-py plan [OPTIONS] ELEMENT...``: what a build would do; nothing is run and no root is needed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
+
+import click
+
+from dib_py.cli.options import SettingsCommand
+from dib_py.plan import Plan, Step, make_plan
+from dib_py.secrets import MASKED
+from dib_py.settings import Settings
+
+WIDTH = 110  # columns at which lists of names are folded
+KEY_SHOWN = 12  # characters of a key that people need to tell it from others
+HELP = """Print what a build would do: its base, steps, packages and output.
+
+Takes the options of a build. Nothing is run and no root is needed."""
+
+
+@click.command(cls=SettingsCommand, help=HELP)
+@click.option("--json", "as_json", is_flag=True, help="print JSON, as dib_py/schema/plan.json describes it")
+def command(settings: Settings, as_json: bool) -> None:
+    plan = make_plan(settings)
+    if as_json:
+        click.echo(plan.to_json())
+    else:
+        click.echo(plan.mask("\n".join(lines(plan))))
+    for warning in plan.warnings:
+        click.echo(f"dib-py: warning: {plan.mask(warning)}", err=True)
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """The plan for people."""
+    yield from _field("base", _base(plan))
+    yield from _field("elements", " ".join(element.name for element in plan.elements))
+    for output in plan.outputs:
+        yield from _field("output", f"{output.path} ({output.format})" if output.path else output.format)
+    if plan.packages.slots:
+        yield ""
+        yield from _packages(plan)
+    for phase, steps in groupby(plan.steps, key=lambda step: step.phase):
+        yield ""
+        yield f"{phase.directory} ({phase.side.value})"
+        yield from _table(list(steps))
+
+
+def _field(name: str, text: str) -> Iterator[str]:
+    yield textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=f"{name:<10}",
+        subsequent_indent=" " * 10,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _base(plan: Plan) -> str:
+    if plan.base is not None:
+        checksum = plan.base.checksum or "no checksum"
+        return f"image {plan.base} ({checksum}), from {plan.base.source}"
+    layout = plan.layout
+    if layout is None:
+        return "blank disk"
+    filesystems = ", ".join(f"{fs.type} {fs.mount_point}" if fs.mount_point else fs.type for fs in layout.filesystems)
+    table = f"{layout.table.label}: " if layout.table else "unpartitioned: "
+    return f"blank disk, {table}{filesystems}, from {layout.source}"
+
+
+def _packages(plan: Plan) -> Iterator[str]:
+    for slot, wanted in plan.packages.slots.items():
+        yield f"{slot.phase} {slot.action}, {slot.part}:"
+        yield textwrap.fill(
+            " ".join(wanted),
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+
+
+def _table(steps: list[Step]) -> Iterator[str]:
+    names = max(len(_shown(step)) for step in steps)
+    owners = max(len(_owner(step)) for step in steps)
+    for step in steps:
+        yield f"  {step.index:>3}  {_shown(step):<{names}}  {_owner(step):<{owners}}  {step.key[:KEY_SHOWN]}"
+
+
+def _shown(step: Step) -> str:
+    if step.kind == "hook":
+        return step.name
+    option = "-p" if step.kind == "packages" else f"--{step.kind}"
+    return f"{option} {MASKED if step.kind == 'root-password' else step.argument}"
+
+
+def _owner(step: Step) -> str:
+    return step.element or "command line"

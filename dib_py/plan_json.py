@@ -1,0 +1,89 @@
+"""The plan as JSON, for programs; ``dib_py/schema/plan.json`` is its schema, and secrets are masked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dib_py.disk.layout import Layout
+from dib_py.plan import Plan, Step
+from dib_py.secrets import MASKED
+
+VERSION = 1  # of the format; a new key raises nothing, a changed meaning does
+
+
+def to_json(plan: Plan) -> str:
+    """The document as indented text."""
+    return json.dumps(to_dict(plan), indent=2)
+
+
+def to_dict(plan: Plan) -> dict[str, Any]:
+    """The document as plain values."""
+    mask = plan.mask
+    document = {
+        "version": VERSION,
+        "base": _base(plan),
+        "elements": [
+            {"name": element.name, "path": str(element.path), "requested": element.name in plan.settings.elements}
+            for element in plan.elements
+        ],
+        "steps": [_step(step) for step in plan.steps],
+        "packages": [
+            {
+                "phase": slot.phase,
+                "action": slot.action,
+                "part": slot.part,
+                "packages": [{"name": name, "elements": list(elements)} for name, elements in wanted.items()],
+            }
+            for slot, wanted in plan.packages.slots.items()
+        ],
+        "outputs": [{"path": output.path, "format": output.format} for output in plan.outputs],
+        "environment": mask.environment(plan.environment),
+        "warnings": list(plan.warnings),
+    }
+    masked: dict[str, Any] = _masked(document, mask)
+    return masked
+
+
+def _base(plan: Plan) -> dict[str, Any]:
+    if plan.base is not None:
+        return {
+            "kind": "image",
+            "location": str(plan.base),
+            "checksum": plan.base.checksum,
+            "source": plan.base.source,
+        }
+    return {"kind": "blank", "source": plan.layout.source if plan.layout else "", "disk": _disk(plan.layout)}
+
+
+def _disk(layout: Layout | None) -> list[dict[str, Any]]:
+    if layout is None:
+        return []
+    return [
+        {"mount_point": fs.mount_point, "type": fs.type, "label": fs.label, "on": fs.base} for fs in layout.filesystems
+    ]
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "index": step.index,
+        "phase": step.phase.name,
+        "side": step.phase.side.value,
+        "kind": step.kind,
+        "element": step.element,
+        "name": step.name,
+        "source": None if step.source is None else str(step.source),
+        "argument": MASKED if step.kind == "root-password" else step.argument,
+        "key": step.key,
+    }
+
+
+def _masked(value: Any, mask: Any) -> Any:
+    """The same value with the secrets in all its texts hidden; keys are names of ours or of variables."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [_masked(item, mask) for item in value]
+    if isinstance(value, dict):
+        return {key: _masked(item, mask) for key, item in value.items()}
+    return value

@@ -1,0 +1,146 @@
+"""The keys of a plan's steps: gathers from files and settings what :mod:`dib_py.keys` makes a key of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dib_py import keys, packages
+from dib_py.disk.layout import Layout
+from dib_py.environment import LIBRARY, DiskFacts, build_variables
+from dib_py.phases import EXTRA_DATA, Phase, Side
+from dib_py.reading import Reader
+
+if TYPE_CHECKING:
+    from dib_py.plan import Plan, Step
+
+LARGEST_HASHED = 16 * 1024**2  # bytes; a larger file that a variable names counts by size and time
+
+
+class StepKeys:
+    """Predicts the key of each step of one plan."""
+
+    def __init__(self, plan: Plan, *, epoch: str, secret: bytes | None) -> None:
+        self._plan = plan
+        self._reader = Reader(plan.hooks)
+        self._variables: dict[Phase, Mapping[str, str]] = {}
+        self._digests: dict[str, str | None] = {}
+        self._engine = keys.Engine(library_text(), epoch, secret, self._file_digest)
+
+    @property
+    def base(self) -> str:
+        """The key that the first step starts from.
+
+        A base image without a checksum counts by its place, size and time here; a build knows its digest.
+        """
+        plan = self._plan
+        content = ""
+        if plan.base is not None:
+            content = plan.base.checksum or f"{plan.base.location} {_stamp(Path(plan.base.location))}"
+        geometry = f"{plan.settings.image_size} {plan.settings.sector_size} {_shape(plan.layout)}"
+        return keys.base_key(content, geometry)
+
+    def after(self, parent: str, step: Step) -> str:
+        """The key of ``step`` after one with the key ``parent``."""
+        slot = packages.slot_of(step.phase.directory, step.name) if self._plan.packages.native else None
+        listed = self._plan.packages.slots.get(slot) if slot and step.element == packages.ELEMENT else None
+        content = step.source.read_bytes() if step.source is not None else b""
+        argument = step.argument
+        if step.kind == "run":
+            argument = ""  # it is the script's text that counts
+        elif step.kind == "copy-in":
+            source, _, directory = step.argument.rpartition(":")
+            content, argument = _tree_digest(Path(source)).encode(), f"{Path(source).name}:{directory}"
+        inputs = keys.StepInputs(
+            phase=step.phase.directory,
+            name=step.name,
+            kind=step.kind,
+            mode=step.source.stat().st_mode if step.kind == "hook" and step.source is not None else 0,
+            content=content,
+            files=self._reader.readable(step.phase.directory, content) if step.kind in ("hook", "run") else (),
+            variables=self._phase_variables(step.phase) if step.kind in ("hook", "run", "packages") else {},
+            exported=self._exported,
+            packages=None if listed is None else tuple(listed),
+            argument=argument,
+        )
+        return keys.step_key(parent, inputs, self._engine)
+
+    @cached_property
+    def _facts(self) -> DiskFacts:
+        return DiskFacts() if self._plan.layout is None else DiskFacts.of(self._plan.layout)
+
+    @cached_property
+    def _exported(self) -> frozenset[str]:
+        """What environment.d exports or changes."""
+        before = self._before(EXTRA_DATA)
+        return frozenset(name for name, value in self._plan.environment.items() if before.get(name) != value)
+
+    def _before(self, phase: Phase) -> dict[str, str]:
+        return build_variables(self._plan.settings, self._plan.resolution, phase, disk=self._facts)
+
+    def _phase_variables(self, phase: Phase) -> Mapping[str, str]:
+        known = self._variables.get(phase)
+        if known is None:
+            exported = {name: self._plan.environment[name] for name in self._exported}
+            if phase.side is Side.GUEST:
+                # the guest has its own idea of these, and files are sourced there again
+                exported = {name: value for name, value in exported.items() if name not in ("PATH", "HOME")}
+            known = self._variables[phase] = {**self._before(phase), **exported}
+        return known
+
+    def _file_digest(self, path: str) -> str | None:
+        if path not in self._digests:
+            self._digests[path] = _digest_of_file(Path(path))
+        return self._digests[path]
+
+
+def library_text() -> bytes:
+    """All of the shell library, in a fixed order."""
+    files = sorted(path for path in LIBRARY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return b"\n".join(path.read_bytes() for path in files)
+
+
+def _shape(layout: Layout | None) -> str:
+    """A layout without what is random in it."""
+    if layout is None:
+        return ""
+    filesystems = tuple(replace(filesystem, uuid="") for filesystem in layout.filesystems)
+    return repr(replace(layout, filesystems=filesystems, source=""))
+
+
+def _stamp(path: Path) -> str:
+    """Size and time of a file, empty for what is no file of this machine."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _digest_of_file(path: Path) -> str | None:
+    try:
+        if not path.is_file():
+            return None
+        if path.stat().st_size > LARGEST_HASHED:
+            return _stamp(path)
+        return keys.digest([path.read_bytes()])
+    except OSError:  # not ours to read: a hook that can will fail or not, whatever the key says
+        return None
+
+
+def _tree_digest(top: Path) -> str:
+    """Names, modes and contents of a file or directory that is copied into the guest."""
+    if not top.is_dir():
+        return keys.digest([f"{top.stat().st_mode:o}".encode(), (_digest_of_file(top) or "").encode()])
+    parts: list[bytes] = []
+    for directory, subdirectories, files in os.walk(top):
+        subdirectories.sort()
+        for name in sorted([*files, *subdirectories]):
+            path = Path(directory) / name
+            parts += [os.fsencode(path.relative_to(top)), f"{path.lstat().st_mode:o}".encode()]
+            parts.append(os.fsencode(path.readlink()) if path.is_symlink() else (_digest_of_file(path) or "").encode())
+    return keys.digest(parts)
