@@ -249,10 +249,11 @@ def _unknown(catalog: Catalog, name: str, asked_by: Mapping[str, str | None]) ->
     *askers, _ = _chain(asked_by, name)
     asked_for = f", asked for by {' -> '.join(askers)}" if askers else ""
     where = _place_in_deps(catalog[askers[-1]], name) if askers else ""
-    return UnknownElement(f"unknown element '{name}'{asked_for}", hint=_hint_for(catalog, name), where=where)
+    return UnknownElement(f"unknown element '{name}'{asked_for}", hint=hint_for_unknown(catalog, name), where=where)
 
 
-def _hint_for(catalog: Catalog, name: str) -> str:
+def hint_for_unknown(catalog: Catalog, name: str) -> str:
+    """What to tell somebody who named an element that there is none of."""
     if name.startswith("#"):
         return f"{DEPS_FILE} knows no comments: every line is a name"
     providers = [element.name for element in catalog.providers(name)]
