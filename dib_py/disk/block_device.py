@@ -157,6 +157,7 @@ class _Reading:
             for key, plugin in (("pvs", "pv"), ("vgs", "vg"), ("lvs", "lv"))
             for child in lvm.children(key, plugin)
         ]
+        self.entries.sort(key=lambda entry: entry.line)
         checks.names(self.entries, self.findings)
         checks.bases(self.entries, self.findings)
         disk = checks.one_disk(self.of("local_loop"), DISK_NAME, self.findings)

@@ -60,7 +60,7 @@ def bases(entries: list[Entry], findings: Findings) -> None:
             findings.error(entry.line, f"{entry.plugin} {entry.name} has no base", f"name the {_kinds(wanted)} for it")
         for base in on:
             _check_base(entry, base, nodes, findings)
-            if base not in nodes or nodes[base].plugin in _SHARED:
+            if base not in nodes or nodes[base].plugin in _SHARED or nodes[base].plugin not in wanted:
                 continue
             first = carried.setdefault(base, entry)
             if first is not entry:
