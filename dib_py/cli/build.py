@@ -120,8 +120,7 @@ def _log_renderers(settings: Settings, log: TextIO, path: Path, again: str) -> l
 def _screen(settings: Settings, stack: ExitStack) -> Subscriber:
     if settings.log_format == "json":
         return Sturdy(JsonLines(sys.stdout), sys.stdout, "standard output")
-    # A break point hands the terminal to a shell, which a live view would draw over.
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not settings.breakpoints:
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return _live_view(settings, stack)
     lines = PlainLines(sys.stdout, timestamps=settings.timestamps, debug=settings.verbosity > 0)
     return Sturdy(lines, sys.stdout, "standard output")

@@ -1,8 +1,13 @@
-"""The live view on a terminal: finished steps scroll by as one line each, the running one stays at the bottom."""
+"""The live view on a terminal: finished steps scroll by as one line each, the running one stays at the bottom.
+
+The clock at the bottom is moved by a thread, which starts only when a build's worker speaks: until then the build may
+fork, and a child must not inherit a lock that a thread of ours holds.
+"""
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -22,6 +27,8 @@ UNPRINTABLE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 
+INTERVAL = 0.125  # seconds between two pictures
+
 
 class LiveView:
     """A subscriber that draws; a context manager, because the terminal must be put back whatever happens.
@@ -39,19 +46,47 @@ class LiveView:
         self._step: events.StepStarted | None = None
         self._progress: events.Progress | None = None
         self._last = ""
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=8, transient=True)
+        self._drawn = 0.0
+        self._over = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self._live = Live(
+            get_renderable=self._draw,
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> LiveView:
         self._live.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._live.stop()
+        self._end()
 
     def __call__(self, event: Event) -> None:
         handle: Callable[[LiveView, Event], None] | None = _HANDLERS.get(event.kind)
         if handle:
             handle(self, event)
+        if self._live.is_started and time.monotonic() - self._drawn >= INTERVAL:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self._drawn = time.monotonic()
+        self._live.refresh()
+
+    def _tick(self) -> None:
+        while not self._over.wait(INTERVAL):
+            if self._live.is_started:
+                self._refresh()
+
+    def _end(self) -> None:
+        """Leave the terminal to whoever writes next, such as the report of a failure."""
+        self._over.set()
+        if self._ticker:
+            self._ticker.join()
+        self._live.stop()
 
     # -- what scrolls by
 
@@ -66,6 +101,9 @@ class LiveView:
     def _build_started(self, event: events.BuildStarted) -> None:
         self._started = event.at
         self._steps = event.steps
+        if self._live.is_started and not self._ticker:
+            self._ticker = threading.Thread(target=self._tick, name="live view", daemon=True)
+            self._ticker.start()
         self._say(f"{event.image}: {' '.join(event.elements)} ({event.steps} steps, {event.target} target)", "bold")
 
     def _step_started(self, event: events.StepStarted) -> None:
@@ -90,6 +128,7 @@ class LiveView:
         if self._step:
             self._ended(self._step, event.exit_code, event.at - self._step.at)
         self._progress = None
+        self._end()
 
     def _ended(self, step: events.StepStarted | events.StepFinished, exit_code: int, seconds: float) -> None:
         self._step = None
@@ -114,7 +153,14 @@ class LiveView:
         self._say(f"{event.path} ({event.format}, {size(event.bytes)})", "bold")
 
     def _build_finished(self, event: events.BuildFinished) -> None:
+        self._end()
         self._say(f"done in {duration(event.seconds)}", "green")
+
+    def _terminal_lent(self, event: events.TerminalLent) -> None:
+        self._live.stop()
+
+    def _terminal_returned(self, event: events.TerminalReturned) -> None:
+        self._live.start()
 
     # -- what stays at the bottom
 
@@ -173,4 +219,6 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "OutputWritten": LiveView._output_written,
     "BuildFinished": LiveView._build_finished,
     "BuildFailed": LiveView._build_failed,
+    "TerminalLent": LiveView._terminal_lent,
+    "TerminalReturned": LiveView._terminal_returned,
 }

@@ -1,4 +1,4 @@
-"""A build goes on when nobody reads what it prints any more."""
+"""A build goes on when its log can't be written any more."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from dib_py.render.plain import PlainLines
 from dib_py.render.sturdy import Sturdy
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
+def test_a_reader_that_has_gone_ends_the_build_as_it_ends_any_program() -> None:
     read, write = os.pipe()
     os.close(read)
-    with os.fdopen(write, "w") as stream:
-        show = Sturdy(PlainLines(stream), stream, "standard output")
-        for _ in range(3):
-            show(Message("info", "x"))
+    stream = os.fdopen(write, "w")
+    with pytest.raises(BrokenPipeError):
+        Sturdy(PlainLines(stream), stream, "standard output")(Message("info", "x"))
+    with pytest.raises(BrokenPipeError):
+        stream.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
