@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dib_py.digest import digests
 from dib_py.errors import OutputError, UsageError, nearest
 from dib_py.events import Events, OutputWritten
 from dib_py.output.beside import Partial, check_directory, sweep
-from dib_py.output.checksums import checksum_line, digests
+from dib_py.output.checksums import checksum_line
 from dib_py.output.keep import make_room
 from dib_py.settings import Settings
 
@@ -114,7 +115,7 @@ def _write(driver: Output, source: Path, settings: Settings, events: Events, sta
     driver.write(source, image.path, settings, events)
     image.settle()
     sums = []
-    for kind, digest in digests(image.path, settings.checksum, Path(given).name, events).items():
+    for kind, digest in digests(image.path, settings.checksum, f"checksum {Path(given).name}", events).items():
         sums.append(stack.enter_context(Partial(Path(f"{given}.{kind}"))))
         sums[-1].path.write_text(checksum_line(digest, given))
     return _Result(driver, image, sums)

@@ -1,32 +1,8 @@
-"""Checksum files beside an image, as md5sum and sha256sum write them: one read of the image for all of them."""
+"""Checksum files beside an image: DIB's names and the format of md5sum and sha256sum."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-from dib_py.events import Events, Progress
-
-KINDS = ("md5", "sha256")
-BLOCK = 4 * 1024 * 1024  # bytes; hashlib lets other threads run while it works on a block
-
-
-def digests(path: Path, kinds: Sequence[str], label: str, events: Events) -> dict[str, str]:
-    """The digest of a file for each of ``kinds``, in hexadecimal; progress is told under ``label``."""
-    if not kinds:
-        return {}
-    hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
-    total, done, told = path.stat().st_size, 0, 0
-    with path.open("rb") as file, ThreadPoolExecutor(len(hashes)) as pool:
-        while block := file.read(BLOCK):
-            list(pool.map(lambda known, data=block: known.update(data), hashes.values()))
-            done += len(block)
-            if done - told >= total // 20 or done == total:
-                told = done
-                events.emit(Progress(f"checksum {label}", done, total))
-    return {kind: known.hexdigest() for kind, known in hashes.items()}
+KINDS = ("md5", "sha256")  # also the suffixes of the files
 
 
 def checksum_line(digest: str, given: str) -> str:

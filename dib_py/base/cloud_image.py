@@ -1,0 +1,108 @@
+"""From what a build asks for to an image file that can be served: found, verified, unpacked, examined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dib_py.base.cache import image_cache, locked
+from dib_py.base.checksum import Checksum, from_published, parse_digest
+from dib_py.base.download import PATIENCE, Partial, Patience
+from dib_py.base.fetch import Fetched, Fetcher
+from dib_py.base.image_format import compression, detect, examine, read_prefix
+from dib_py.base.spec import BaseSpec, local_path
+from dib_py.base.transport import Version
+from dib_py.base.unpack import plain_name, unpack
+from dib_py.errors import BaseError
+from dib_py.events import Events
+from dib_py.settings import Settings
+
+LONGEST_LIST = 16 * 1024 * 1024  # bytes of a checksum file
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """A whole image file that refers to no other. ``format`` is qemu's name, ``size`` the disk's in bytes, ``digest``
+    ``sha256:`` of the file, ``verified`` whether a strong checksum vouches for it, ``origin`` for people."""
+
+    path: Path
+    format: str
+    size: int
+    digest: str
+    verified: bool
+    origin: str
+
+
+def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patience = PATIENCE) -> BaseImage:
+    """The base image that ``spec`` asks for, ready to be opened; BaseError if it can't be had or is none."""
+    fetcher = Fetcher(settings, events, patience)
+    checksum = _expected(spec, fetcher)
+    file = local_path(spec.location)
+    fetched = (
+        _local(file, spec, checksum, fetcher) if file else fetcher.fetch(spec.location, checksum, _refuse_no_image)
+    )
+    try:
+        path, digest = _plain(fetched, settings, fetcher, events)
+        image_format, size = examine(path)
+    except BaseError:
+        if file is None:
+            fetcher.forget(spec.location)
+        raise
+    verified = checksum is not None and checksum.strong
+    return BaseImage(path, image_format, size, f"sha256:{digest}", verified, str(spec))
+
+
+def _expected(spec: BaseSpec, fetcher: Fetcher) -> Checksum | None:
+    """The checksum that the base must have, looked up in the publisher's file where it was not given."""
+    if not spec.checksum:
+        return None
+    if given := parse_digest(spec.checksum):
+        return given
+    file = local_path(spec.checksum)
+    path = fetcher.fetch(spec.checksum).path if file is None else file
+    try:
+        with path.open("rb") as opened:
+            text = opened.read(LONGEST_LIST).decode(errors="replace")
+    except OSError as error:
+        raise BaseError(
+            f"checksum {spec.checksum} is neither a digest nor a file that can be read: {error.strerror}"
+        ) from error
+    return from_published(text, spec.location, spec.checksum)
+
+
+def _local(file: Path, spec: BaseSpec, checksum: Checksum | None, fetcher: Fetcher) -> Fetched:
+    if not file.is_file():
+        what = "is no file" if file.exists() else "does not exist"
+        raise BaseError(f"base image {file} {what}", hint=f"asked for by {spec.source}")
+    _refuse_no_image(file)
+    if checksum and fetcher.digest(file, checksum.algorithm) != checksum.digest:
+        raise BaseError(f"base image {file} does not have the checksum {checksum}")
+    return Fetched(file, fetcher.digest(file, "sha256"))
+
+
+def _refuse_no_image(file: Path) -> None:
+    prefix = read_prefix(file)
+    if compression(prefix) is None:
+        try:
+            detect(prefix)
+        except BaseError as error:
+            raise BaseError(error.message, where=str(file)) from error
+
+
+def _plain(fetched: Fetched, settings: Settings, fetcher: Fetcher, events: Events) -> tuple[Path, str]:
+    """The image itself and its sha256: the file, or what is compressed in it, unpacked in the cache."""
+    kind = compression(read_prefix(fetched.path))
+    if kind is None:
+        return fetched.path, fetched.sha256
+    name = plain_name(fetched.path.name)
+    with locked(image_cache(settings), f"unpacked:{fetched.sha256}", name, events) as entry:
+        if (current := entry.current()) and fetcher.digest(current[0], "sha256") == current[2]:
+            return current[0], current[2]
+        partial = Partial(entry.partial)
+        try:
+            unpack(fetched.path, kind, partial.path, events)
+            digest = fetcher.digest(partial.path, "sha256")
+        except BaseError:
+            partial.discard()
+            raise
+        return entry.commit(partial, Version(), digest), digest

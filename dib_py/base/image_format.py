@@ -1,0 +1,104 @@
+"""What a file is, told from its first bytes: no program opens it before that is known.
+
+Guessing is left to nobody else: qemu, asked to probe, would take a raw disk whose guest wrote a qcow2 header into its
+first sector for a qcow2 that refers to files of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dib_py.disk.image import refuse_references
+from dib_py.errors import BaseError, DibError
+from dib_py.process import CommandFailed, run
+
+PREFIX = 0x10200  # bytes that detection looks at: up to the superblock of btrfs
+
+_DISKS = ((b"QFI\xfb", "qcow2"), (b"vhdxfile", "vhdx"), (b"conectix", "vpc"), (b"KDMV", "vmdk"), (b"COWD", "vmdk"))
+_VDI = slice(0x40, 0x44), b"\x7f\x10\xda\xbe"
+_COMPRESSED = (
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+)
+# a raw disk has a partition table or a filesystem: where, and how it begins
+_RAW = (
+    (510, b"\x55\xaa"),  # MBR, the protective one of GPT, and FAT
+    (512, b"EFI PART"),
+    (4096, b"EFI PART"),
+    (1080, b"\x53\xef"),  # ext2, ext3, ext4
+    (0, b"XFSB"),
+    (0x10040, b"_BHRfS_M"),
+    (0, b"LUKS\xba\xbe"),
+    (512, b"LABELONE"),  # LVM
+)
+_OTHERS = (
+    (0x8001, b"CD001", "a CD image (ISO 9660)"),
+    (257, b"ustar", "a tar archive"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"hsqs", "a squashfs"),
+    (0, b"# Disk DescriptorFile", "the descriptor of a VMDK, not its content"),
+    (0, b"\x7fELF", "a program"),
+)
+
+
+def compression(prefix: bytes) -> str | None:
+    """``xz``, ``gzip``, ``zstd`` or ``bzip2`` for what begins like it."""
+    return next((name for magic, name in _COMPRESSED if prefix.startswith(magic)), None)
+
+
+def detect(prefix: bytes) -> str:
+    """qemu's name for the format of the disk image that begins with ``prefix``; BaseError says what it is instead."""
+    for magic, name in _DISKS:
+        if prefix.startswith(magic):
+            return name
+    if prefix[_VDI[0]] == _VDI[1]:
+        return "vdi"
+    for offset, magic, name in _OTHERS:
+        if prefix[offset : offset + len(magic)] == magic:
+            raise BaseError(f"is no disk image but {name}")
+    if any(prefix[offset : offset + len(magic)] == magic for offset, magic in _RAW):
+        return "raw"
+    raise BaseError(f"is no disk image{_impression(prefix)}")
+
+
+def _impression(prefix: bytes) -> str:
+    if not prefix:
+        return ": it is empty"
+    start = prefix.lstrip()[:200].lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return " but an HTML page"
+    if not prefix.strip(b"\0"):
+        return ": it begins with zeros, with neither a partition table nor a filesystem"
+    return ": it has no header of a known format, no partition table and no filesystem"
+
+
+def examine(path: Path) -> tuple[str, int]:
+    """Format and virtual size (bytes) of an image file; BaseError unless it is whole and refers to no other file."""
+    try:
+        found = detect(read_prefix(path))
+        refuse_references(path, found)
+        info = json.loads(run([*_LIMITS, "qemu-img", "info", "--output=json", "-f", found, path], timeout=60))
+    except CommandFailed as error:
+        why = error.output.strip().splitlines()[-1:] or ["qemu-img can't read it"]
+        raise BaseError(f"is no whole {found} image: {why[0]}", where=str(path)) from error
+    except DibError as error:
+        raise BaseError(error.message, hint=error.hint, where=str(path)) from error
+    if info.get("format-specific", {}).get("data", {}).get("corrupt") or info.get("dirty-flag"):
+        raise BaseError(f"is a damaged {found} image", hint=f"qemu-img check -r all {path}", where=str(path))
+    return found, int(info["virtual-size"])
+
+
+# a header that was made to keep qemu busy or to fill the memory stops there, not here
+_LIMITS = ("prlimit", "--as=2147483648", "--cpu=30")
+
+
+def read_prefix(path: Path) -> bytes:
+    """The bytes that detection looks at."""
+    try:
+        with path.open("rb") as file:
+            return file.read(PREFIX)
+    except OSError as error:
+        raise BaseError(f"can't be read: {error.strerror}", where=str(path)) from error

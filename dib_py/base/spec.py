@@ -1,0 +1,121 @@
+"""Which base image a build starts from: what the user names, else what the operating-system element declares."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import yaml
+
+from dib_py.base.transport import shown
+from dib_py.errors import BaseError, FileError, nearest
+from dib_py.settings import Settings
+
+FILE = "base-image.yaml"
+_KEYS = ("url", "checksum")
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\$))")  # ${NAME}; $$ is a dollar
+
+
+@dataclass(frozen=True)
+class BaseSpec:
+    """``location`` is an absolute path or an address; ``checksum`` is ``[ALGORITHM:]DIGEST``, the path or address of a
+    checksum file, or empty; ``source`` is who asked for it, for messages."""
+
+    location: str
+    checksum: str
+    source: str
+
+    def __str__(self) -> str:
+        return shown(self.location) if "://" in self.location else self.location
+
+
+def base_spec(settings: Settings, element: Path | None, environment: Mapping[str, str]) -> BaseSpec | None:
+    """The base image of a build, or None for a blank disk.
+
+    ``element`` is the ``base-image.yaml`` of the operating-system element; it counts if every variable that it names
+    is set in ``environment``.
+    """
+    if settings.base:
+        return BaseSpec(_absolute(settings.base), settings.base_checksum, "--base or DIB_LOCAL_IMAGE")
+    declared = _declared(element, environment) if element else None
+    if declared is None:
+        if settings.base_checksum:
+            raise BaseError("--base-checksum is given, but the build starts from no base image", hint="--base FILE")
+        return None
+    return BaseSpec(_absolute(declared["url"]), settings.base_checksum or declared.get("checksum", ""), str(element))
+
+
+def local_path(location: str) -> Path | None:
+    """The file on this machine that a path or a ``file:`` address names; None for other addresses."""
+    if "://" not in location:
+        return Path(location)
+    parts = urlsplit(location)
+    if parts.scheme != "file":
+        return None
+    if parts.netloc not in ("", "localhost"):
+        raise BaseError(f"{location} names a file of another machine")
+    return Path(url2pathname(parts.path))
+
+
+def _absolute(location: str) -> str:
+    path = local_path(location)
+    return location if path is None else os.path.abspath(path.expanduser())  # noqa: PTH100 - symlinks stay as given
+
+
+def _declared(file: Path, environment: Mapping[str, str]) -> dict[str, str] | None:
+    """The file's values, expanded; None where a variable that they name is unset or empty."""
+    values: dict[str, str] = {}
+    complete = True
+    for key, value, line in _pairs(file):
+        expanded, whole = _expand(value, environment, file, line)
+        values[key] = expanded
+        complete = complete and whole
+    if "url" not in values:
+        raise FileError(file, "has no url")
+    return values if complete else None
+
+
+def _pairs(file: Path) -> list[tuple[str, str, int]]:
+    try:
+        root = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise FileError(file, f"bad YAML: {error.problem}", line=line) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(file, f"can't be read: {error}") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise FileError(file, f"is no mapping of {' and '.join(_KEYS)}", line=1)
+    return [_pair(file, key, value) for key, value in root.value]
+
+
+def _pair(file: Path, key: yaml.Node, value: yaml.Node) -> tuple[str, str, int]:
+    line = key.start_mark.line + 1
+    if key.value not in _KEYS:
+        meant = nearest(str(key.value), _KEYS)
+        hint = f"did you mean {meant[0]}?" if meant else f"there are {' and '.join(_KEYS)}"
+        raise FileError(file, f"unknown key '{key.value}'", line=line, hint=hint)
+    if not isinstance(value, yaml.ScalarNode) or not value.value.strip():
+        raise FileError(file, f"{key.value} takes a text", line=line)
+    return str(key.value), value.value.strip(), value.start_mark.line + 1
+
+
+def _expand(text: str, environment: Mapping[str, str], file: Path, line: int) -> tuple[str, bool]:
+    """``text`` with its variables' values, and whether all of them have one."""
+    whole = True
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal whole
+        if match[2]:
+            return "$"
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", match[1]):
+            raise FileError(file, f"'{match[0]}' is no variable", line=line, hint="only ${NAME} is expanded")
+        found = environment.get(match[1], "")
+        whole = whole and bool(found)
+        return found
+
+    return _VARIABLE.sub(value, text), whole
