@@ -20,7 +20,7 @@ from dib_py.packages.declarations import Document, read_either
 KEYS = frozenset({"phase", "uninstall", "build-only", "installtype", "arch", "not-arch", "dib_python_version", "when"})
 PHASES = ("pre-install.d", "install.d", "post-install.d")
 
-_WHEN = re.compile(r"(?P<variable>\w+)\s*(?P<operator>!?=)\s*(?P<value>.*)", re.DOTALL)
+WHEN = re.compile(r"(?P<variable>\w+)\s*(?P<operator>!?=)\s*(?P<value>.*)", re.DOTALL)
 _LEGACY = "package-installs-"
 
 
@@ -111,7 +111,7 @@ def _when(document: Document, name: str, place: tuple[Any, ...], value: Any, env
         return True
     results = []
     for index, statement in enumerate(value if isinstance(value, list) else [value]):
-        match = _WHEN.match(str(statement))
+        match = WHEN.match(str(statement))
         if match is None:
             raise document.error(
                 f"package {name}: malformed when: '{statement}'",
