@@ -15,8 +15,7 @@ import sys
 
 def main() -> None:
     """Become a process group, make it the terminal's foreground and be replaced by the program."""
-    if os.getpid() != 1:
-        os.setpgid(0, 0)
+    os.setpgid(0, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a background process is stopped for the next call otherwise
     os.tcsetpgrp(0, os.getpgrp())
     signal.signal(signal.SIGTTOU, signal.SIG_DFL)

@@ -246,20 +246,42 @@ def _be_init(
     if worker == 0:
         _plain_signals()
         _guarded(lambda: _be_worker(work, Worker(private, record, channel)))
-    code = _reap_until(worker, channel, wakeup[0])
+    code = _reap_until(worker, channel, wakeup[0], _FuseWatch(private, record))
     _end_daemon(daemon)
     return code
 
 
-def _reap_until(worker: int, channel: Channel, wakeup: int) -> int:
+class _FuseWatch:
+    """Notes the FUSE connections of the build's exports in its record, as the mount table gets them."""
+
+    def __init__(self, directory: Path, record: sweep.Record) -> None:
+        self._directory = directory
+        self._record = record
+        self._noted: set[str] = set()
+        self.table = Path("/proc/self/mountinfo").open("rb", buffering=0)  # noqa: SIM115 - open as long as init lives
+
+    def look(self) -> None:
+        self.table.seek(0)
+        for line in self.table.read().splitlines():
+            fields = line.split(b" ")
+            number = fields[2].partition(b":")[2].decode()
+            if b"fuse" in fields and fields[4].startswith(bytes(self._directory)) and number not in self._noted:
+                self._noted.add(number)
+                self._record.note(sweep.FUSE, number)
+
+
+def _reap_until(worker: int, channel: Channel, wakeup: int, fuse: _FuseWatch) -> int:
     """Reap what ends, until the worker does; its exit code. A supervisor that is gone ends it all at once."""
     poll = select.poll()
+    poll.register(fuse.table, select.POLLPRI)
     poll.register(channel.life, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
     while True:
         for file, _ in poll.poll():
             if file == channel.life:
                 os._exit(1)
+            if file == fuse.table.fileno():
+                fuse.look()
             with suppress(BlockingIOError):
                 os.read(wakeup, 512)
         with suppress(ChildProcessError):

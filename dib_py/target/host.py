@@ -1,0 +1,273 @@
+"""The host target: the guest's filesystems are mounted on this machine, and its hooks run in a chroot at full speed.
+
+For images that are trusted: what runs in a chroot as root is not confined. Needs root, loop devices and FUSE, and runs
+in the build's nested mount namespace, so that nothing it mounts outlives the build.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dib_py import namespaces, process
+from dib_py.disk import Disk
+from dib_py.disk.layout import Layout
+from dib_py.errors import DiskError, TargetError
+from dib_py.events import Events
+from dib_py.settings import Settings
+from dib_py.target import Inspection, Mount, Output, host_growth, host_inspect, host_mounts, host_run
+from dib_py.target.guest_tree import GuestTree
+from dib_py.target.host_devices import DISK_NAME, Devices, partition_device
+from dib_py.target.mkfs import mkfs_argv
+
+TREE_NAME = "mnt"
+_SHIMS = Path(__file__).parent / "shims"
+_FITRIM = 0xC0185879
+_FALLBACK_RESOLVER = b"nameserver 8.8.8.8\n"
+_GUEST_TARGET = "use the guestfs target: --target guestfs"
+
+
+class HostTarget(GuestTree):
+    """See the module, and :class:`dib_py.target.Target` for what each method promises."""
+
+    name = "host"
+
+    def __init__(self, disk: Disk, directory: Path, settings: Settings, events: Events) -> None:
+        super().__init__(directory / TREE_NAME)
+        self._disk = disk
+        self._directory = directory
+        self._mounts: list[Mount] = []
+        self._proc: Path | None = None
+        self._changing = threading.RLock()  # held while devices or mounts change: a watcher may want to grow them
+
+    def __enter__(self) -> HostTarget:
+        self.root.mkdir(mode=0o755, exist_ok=True)
+        self._devices = Devices(self._disk)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self.unmount()
+        except TargetError:
+            with suppress(TargetError):
+                host_mounts.unmount_below(self.root, lazily=True)
+            if exc[0] is None:
+                raise
+        finally:
+            with suppress(DiskError):  # a partition node that stays is swept by the next run
+                self._devices.close()
+
+    # -- the disk
+    def create(self, layout: Layout) -> None:
+        if layout.groups or layout.volumes:
+            raise DiskError("this target can't make logical volumes", hint=_GUEST_TARGET, where=layout.source)
+        for filesystem in layout.filesystems:
+            _require_kernel(filesystem.type, layout)
+        if layout.table is not None:
+            self._devices.partition(layout)
+        for filesystem in layout.filesystems:
+            node = self._devices.path(_device_name(layout, filesystem.base))
+            process.run(mkfs_argv(filesystem, str(node)), timeout=600)
+
+    def inspect(self) -> Inspection:
+        return host_inspect.inspect(self._devices, self._directory / "inspected")
+
+    def layout_mounts(self, layout: Layout) -> list[Mount]:
+        return [
+            Mount(_device_name(layout, fs.base), fs.mount_point or "", fs.type)
+            for fs in layout.mounted
+            if (fs.mount_point or "").startswith("/")
+        ]
+
+    def mount(self, mounts: Sequence[Mount]) -> None:
+        with self._changing:
+            for mount in mounts:
+                self._mount(mount)
+                self._mounts.append(mount)
+
+    def _mount(self, mount: Mount) -> None:
+        node = self._devices.path(mount.device)
+        if mount.path != "/":
+            self.make_directory(mount.path)
+        point = self.root if mount.path == "/" else self.resolved(mount.path)
+        options = ["-o", mount.options] if mount.options else []
+        process.run(["mount", "-t", mount.fstype, *options, node, point], timeout=300)
+
+    def own_mount_points(self) -> set[Path]:
+        return {self.root if mount.path == "/" else self.resolved(mount.path) for mount in self._mounts}
+
+    def usage(self) -> tuple[int, int]:
+        try:
+            found = os.statvfs(self.root)
+        except OSError as error:
+            raise TargetError(f"the root filesystem can't be asked: {error.strerror}") from error
+        return found.f_blocks * found.f_frsize, found.f_bfree * found.f_frsize
+
+    def grow(self) -> None:
+        with self._changing:
+            device = self._devices.grow()
+            mounted = next((mount for mount in self._mounts if mount.device == device), None)
+            point = None if mounted is None else self.resolved(mounted.path)
+            try:
+                host_growth.grow(self._devices.path(device), point)
+            except host_growth.OnlineGrowthRefused:
+                self._grow_unmounted(device)
+
+    def _grow_unmounted(self, device: str) -> None:
+        """ext4 grows while mounted only with CAP_SYS_RESOURCE; without it, between two steps."""
+        if self._proc is not None:
+            raise DiskError(
+                "the kernel does not let this process enlarge a mounted ext4 filesystem (CAP_SYS_RESOURCE is missing)",
+                hint="give the image's size with --image-size",
+            )
+        with self._remounted():
+            host_growth.grow(self._devices.path(device), None)
+
+    @contextmanager
+    def _remounted(self) -> Iterator[None]:
+        """While open nothing of the image is mounted; afterwards the same as before."""
+        self._unmount_all()
+        yield
+        for mount in self._mounts:
+            self._mount(mount)
+
+    def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
+        if self._proc is not None:
+            raise TargetError("devices can't be exposed while the guest's mounts are there")
+        with self._changing, self._remounted():
+            self._devices.expose()
+        names = {DISK_NAME: DISK_NAME} if layout is None else {layout.name: DISK_NAME}
+        for entry in self._devices.table:
+            names[self._partition_name(entry.number, layout)] = entry.device
+        return {name: str(self._devices.path(device)) for name, device in names.items() if self._is_usable(device)}
+
+    def _is_usable(self, device: str) -> bool:
+        return device == DISK_NAME or device in self._devices.candidates()
+
+    def _partition_name(self, number: int, layout: Layout | None) -> str:
+        partitions = layout.table.partitions if layout is not None and layout.table is not None else ()
+        return next((one.name for one in partitions if one.number == number), str(number))
+
+    def trim(self) -> None:
+        for point in self.own_mount_points():
+            file = os.open(point, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(file, _FITRIM, struct.pack("QQQ", 0, 2**64 - 1, 0))
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY):
+                    raise DiskError(f"blocks can't be given back: {error.strerror}", where=str(point)) from error
+            finally:
+                os.close(file)
+
+    def unmount(self) -> None:
+        with self._changing:
+            self.sync()
+            self._unmount_all()
+            self._mounts.clear()
+            self._devices.let_go()
+
+    def _unmount_all(self) -> None:
+        host_mounts.end_processes(self.root)
+        own = self.own_mount_points()
+        for point in reversed(namespaces.mount_points()):
+            if point not in own and self.root in point.parents:
+                host_mounts.unmount_below(point, lazily=True)
+        host_mounts.unmount_below(self.root)
+
+    def sync(self) -> None:
+        for point in self.own_mount_points():
+            try:
+                namespaces.syncfs(point)
+            except OSError as error:
+                raise TargetError(f"the image could not be written: {error}") from error
+
+    # -- the guest
+    @contextmanager
+    def guest_mounts(self, hooks: Path) -> Iterator[None]:
+        with host_mounts.guest_mounts(self, hooks, self._devices.nodes()) as self._proc:
+            try:
+                yield
+            finally:
+                self._proc = None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: str = "/",
+        input: bytes = b"",
+    ) -> int:
+        return host_run.run(
+            argv, env=env, output=output, root=self.root, proc=self._proc, cwd=cwd, timeout=timeout, input=input
+        )
+
+    @contextmanager
+    def tree(self) -> Iterator[Path]:
+        yield self.root
+
+    def run_host(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: Path | None = None,
+    ) -> int:
+        return host_run.run(
+            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
+        )
+
+    def shell(self, argv: Sequence[str], *, env: Mapping[str, str], terminal: int, in_guest: bool) -> int:
+        """Run a shell for the user on ``terminal``, in the guest or on the host side; returns its exit code."""
+        root, proc = (self.root, self._proc) if in_guest else (None, Path("/proc"))
+        return host_run.interactive(argv, env=env, terminal=terminal, root=root, proc=proc)
+
+    def resolver(self) -> bytes:
+        try:
+            return Path("/etc/resolv.conf").read_bytes() or _FALLBACK_RESOLVER
+        except OSError:
+            return _FALLBACK_RESOLVER
+
+
+def with_sudo(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` with a sudo on its PATH for host-side hooks, which call it whether or not it is needed."""
+    path = env.get("PATH", os.defpath)
+    return dict(env) if shutil.which("sudo", path=path) else {**env, "PATH": f"{_SHIMS}:{path}"}
+
+
+def _device_name(layout: Layout, base: str) -> str:
+    if base == layout.name:
+        return DISK_NAME
+    for partition in layout.table.partitions if layout.table is not None else ():
+        if partition.name == base:
+            return partition_device(partition.number)
+    raise DiskError(f"the layout has nothing called {base}", where=layout.source)
+
+
+def _require_kernel(fstype: str, layout: Layout) -> None:
+    """DiskError unless this machine's kernel can mount ``fstype``."""
+    kernel_name = {"fat": "vfat", "msdos": "vfat"}.get(fstype, fstype)
+    if kernel_name == "swap" or _kernel_knows(kernel_name):
+        return
+    with suppress(DiskError, process.CommandFailed, OSError):
+        process.run(["modprobe", "--quiet", kernel_name], timeout=30)
+    if not _kernel_knows(kernel_name):
+        what = "an EFI system partition" if kernel_name == "vfat" else "this layout"
+        raise DiskError(
+            f"this machine's kernel has no {kernel_name}, which {what} needs", hint=_GUEST_TARGET, where=layout.source
+        )
+
+
+def _kernel_knows(fstype: str) -> bool:
+    return fstype in Path("/proc/filesystems").read_text().split()

@@ -1,0 +1,59 @@
+"""Make a filesystem fill its device, which has grown, on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dib_py import process
+from dib_py.errors import DiskError
+from dib_py.target.host_mounts import unmount_below
+
+_TIMEOUT = 600
+
+
+class OnlineGrowthRefused(Exception):
+    """The kernel forbids this process to enlarge the filesystem while it is mounted."""
+
+
+def grow(node: Path, point: Path | None) -> None:
+    """Enlarge the filesystem on ``node``, mounted at ``point`` or nowhere; DiskError for a type that can't grow."""
+    fstype = process.run(["blkid", "-p", "-s", "TYPE", "-o", "value", node], timeout=60).strip()
+    if fstype in ("ext2", "ext3", "ext4"):
+        _grow_ext(node, point)
+    elif fstype in ("xfs", "btrfs"):
+        with _mounted(node, fstype, point) as path:
+            command = ["xfs_growfs"] if fstype == "xfs" else ["btrfs", "filesystem", "resize", "max"]
+            process.run([*command, path], timeout=_TIMEOUT)
+    else:
+        raise DiskError(f"the last filesystem is of type {fstype or 'unknown'}, which can't grow")
+
+
+def _grow_ext(node: Path, point: Path | None) -> None:
+    if point is None:
+        try:
+            process.run(["e2fsck", "-f", "-p", node], timeout=_TIMEOUT)
+        except process.CommandFailed as error:
+            if error.returncode > 2:  # less: it was repaired
+                raise
+    try:
+        process.run(["resize2fs", node], timeout=_TIMEOUT)
+    except process.CommandFailed as error:
+        if point is not None and "Permission denied" in error.output:
+            raise OnlineGrowthRefused from error
+        raise
+
+
+@contextmanager
+def _mounted(node: Path, fstype: str, point: Path | None) -> Iterator[Path]:
+    if point is not None:
+        yield point
+        return
+    with tempfile.TemporaryDirectory(prefix="growing.") as directory:
+        process.run(["mount", "-t", fstype, node, directory], timeout=_TIMEOUT)
+        try:
+            yield Path(directory)
+        finally:
+            unmount_below(Path(directory))
