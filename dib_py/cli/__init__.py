@@ -57,9 +57,12 @@ def _run(module: str, words: list[str], program: str) -> int:
     try:
         command: click.Command = importlib.import_module(f"dib_py.cli.{module}").command
         shown = program if module == "build" else f"{program} {module}"
-        result = command.main(words, prog_name=shown, standalone_mode=False)
+        with command.make_context(shown, words) as context:
+            result = command.invoke(context)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except DibError as error:
         return _tell(str(error), error.hint, error.exit_code)
     except click.ClickException as error:

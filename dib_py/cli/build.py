@@ -92,7 +92,8 @@ def subscribers(settings: Settings, program: str, stack: ExitStack) -> list[Subs
         listening += [
             Sturdy(renderer, log, f"the log {path}") for renderer in _log_renderers(settings, log, path, again)
         ]
-    if not settings.quiet:
+    # As in diskimage-builder a named log is all there is, unless DIB_QUIET=0 asks for both.
+    if not settings.quiet and not (settings.logfile and not settings.environ.get("DIB_QUIET")):
         listening.append(_screen(settings, stack))
     listening.append(Sturdy(FailureReport(sys.stderr, log=path, replay=again), sys.stderr, "standard error"))
     return listening
@@ -101,7 +102,7 @@ def subscribers(settings: Settings, program: str, stack: ExitStack) -> list[Subs
 def _open_log(settings: Settings) -> TextIO | None:
     """The log that was named, which must be there, or our own, without which a build goes on."""
     if settings.logfile:
-        if settings.verbosity or not settings.quiet or not settings.environ.get("DIB_QUIET"):
+        if not settings.quiet:
             print(f"Output logs going to: {settings.logfile}", flush=True)
         return open_named(settings.logfile)
     try:

@@ -86,8 +86,6 @@ def to_settings(line: CommandLine, environ: Mapping[str, str], *, ramdisk: bool 
     for option in line.options:
         if option.name in by_option:
             _apply(by_option[option.name], option, values, given)
-    if "logfile" in values and not environ.get("DIB_QUIET"):
-        values["quiet"] = True  # as in diskimage-builder: DIB_QUIET=0 asks for both
     values["image_name"] = _without_extension(values)
     # One positional may hold many names or none at all: Octavia passes its whole list as one, and empty strings.
     values["elements"] = tuple(" ".join(line.positionals).split())

@@ -73,6 +73,8 @@ def test_options(argv: str, field: str, value: object) -> None:
         ("DIB_DEBUG_TRACE", "2", "trace", 2),
         ("DIB_OFFLINE", "1", "offline", True),
         ("DIB_OFFLINE", "0", "offline", False),
+        ("DIB_QUIET", "1", "quiet", True),
+        ("DIB_QUIET", "0", "quiet", False),
         ("DIB_NO_TIMESTAMP", "1", "timestamps", False),
         ("DIB_NO_TIMESTAMP", "0", "timestamps", True),
         ("OVERWRITE_OLD_IMAGE", "0", "overwrite", False),
@@ -102,12 +104,6 @@ def test_options_beat_the_environment_and_tracing_adds_to_it() -> None:
 def test_octavia_passes_all_elements_as_one_argument_and_empty_strings() -> None:
     settings = read("", "-o", "amphora", "", "vm  ubuntu-minimal amphora-agent", "--", "plan")
     assert settings.elements == ("vm", "ubuntu-minimal", "amphora-agent", "plan")
-
-
-def test_a_log_file_makes_the_terminal_quiet_unless_told_otherwise() -> None:
-    assert read("--logfile", "x").quiet
-    assert not read("--logfile", "x", DIB_QUIET="0").quiet
-    assert read(DIB_QUIET="1").quiet
 
 
 def test_one_off_work_keeps_its_order(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""``dib-py lint DIR...``: find what is wrong with elements."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from dib_py.element import split_elements_path
+from dib_py.lint import codes, lint
+from dib_py.lint.formats import FORMATS
+
+
+@click.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+@click.option(
+    "--together",
+    "combinations",
+    metavar="ELEMENTS",
+    multiple=True,
+    help="also look at these elements, separated by blanks, as they would go into one image; may be repeated",
+)
+@click.option("--rules", is_flag=True, help="print the rules and what each asks for")
+def command(directories: tuple[Path, ...], form: str, combinations: tuple[str, ...], rules: bool) -> int:
+    """Find what is wrong with the elements in directories; nothing of them is run.
+
+    A DIR holds elements, is one, or is a repository that has a directory called elements. The exit code is 1 if
+    something was found.
+
+    A line "# dib-lint: disable=CODE..." switches rules off for a file, "ignore = CODE..." in section [dib-lint] of
+    tox.ini or setup.cfg for a repository.
+    """
+    if rules:
+        click.echo("\n".join(f"{code:20} {text}" for code, text in codes().items()))
+        return 0
+    if not directories:
+        raise click.UsageError("lint needs at least one directory")
+    elements_path = split_elements_path(os.environ.get("ELEMENTS_PATH", ""))
+    report = lint(directories, elements_path=elements_path, combinations=[names.split() for names in combinations])
+    click.echo(FORMATS[form](report), nl=False)
+    count = len(report.findings)
+    found = f"{count} finding{'s' * (count != 1)}" if count else "nothing found"
+    click.echo(f"{found} in {report.elements} elements, {report.files} files", err=True)
+    return 1 if report.findings else 0

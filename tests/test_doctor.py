@@ -1,0 +1,135 @@
+"""The doctor looks at trees that stand for machines, healthy and ill, and at this one."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from dib_py import doctor
+from dib_py.cli.doctor import command
+from dib_py.doctor import BOTH, FAIL, GUESTFS, HOST, OK, WARN, Finding, Machine
+
+
+def machine(root: Path, *, is_root: bool = True, os_release: str = "ID=debian\n", path: str = "") -> Machine:
+    for directory in ("dev", "proc", "boot", "etc", "bin"):
+        (root / directory).mkdir()
+    (root / "dev" / "fuse").touch()
+    (root / "dev" / "loop-control").touch()
+    (root / "proc" / "filesystems").write_text("nodev\toverlay\n\text4\n\tvfat\n\txfs\n\tbtrfs\n")
+    (root / "etc" / "os-release").write_text(os_release)
+    return Machine(root, {"PATH": path or str(root / "bin"), "DIB_PY_KVM": "no"}, is_root)
+
+
+def verdicts(findings: list[Finding]) -> dict[str, str]:
+    return {finding.name: finding.verdict for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("os_release", "mend"),
+    [
+        ("ID=debian\n", "apt-get install supermin"),
+        ('ID=mint\nID_LIKE="ubuntu debian"\n', "apt-get install supermin"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dnf install supermin"),
+        ("ID=arch\n", "install the package supermin (Debian, Ubuntu) or supermin (Fedora)"),
+    ],
+)
+def test_a_missing_program_comes_with_its_package(os_release: str, mend: str, tmp_path: Path) -> None:
+    findings = list(doctor.programs(machine(tmp_path, os_release=os_release)))
+    missing = next(finding for finding in findings if finding.name == "supermin")
+    if missing.verdict == OK:
+        pytest.skip("supermin is in /usr/sbin here")
+    assert (missing.verdict, missing.mend) == (FAIL, mend)
+
+
+def test_what_only_some_elements_need_is_a_warning(tmp_path: Path) -> None:
+    found = verdicts(list(doctor.programs(machine(tmp_path))))
+    assert (found["git"], found["qemu-img"]) == (WARN, FAIL)
+
+
+def test_a_program_on_the_path_is_found(tmp_path: Path) -> None:
+    there = machine(tmp_path)
+    (tmp_path / "bin" / "git").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "git").chmod(0o755)
+    assert Finding("elements", "git", OK, str(tmp_path / "bin" / "git")) in list(doctor.programs(there))
+
+
+def test_the_host_target_needs_root_and_its_devices(tmp_path: Path) -> None:
+    ill = machine(tmp_path, is_root=False)
+    (tmp_path / "dev" / "fuse").unlink()
+    found = {finding.name: finding for finding in doctor.host_target(ill)}
+    assert found["root"].verdict == FAIL
+    assert found["/dev/fuse"].mend == "modprobe fuse; in a container, give it /dev/fuse"
+    assert found["/dev/loop-control"].verdict == OK
+    assert found["namespaces"].verdict == WARN
+    assert found["storage daemon's FUSE export"].verdict == FAIL
+
+
+def test_a_filesystem_may_be_a_module(tmp_path: Path) -> None:
+    there = machine(tmp_path)
+    (tmp_path / "proc" / "filesystems").write_text("\text4\n")
+    modules = tmp_path / "lib/modules" / platform.release()
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("kernel/fs/xfs/xfs.ko: \nkernel/fs/overlayfs/overlay.ko.zst:\n")
+    found = verdicts([finding for finding in doctor.host_target(there) if finding.name.startswith("filesystem")])
+    assert found == {
+        "filesystem ext4": OK,
+        "filesystem overlay": OK,
+        "filesystem vfat": WARN,
+        "filesystem xfs": OK,
+        "filesystem btrfs": WARN,
+    }
+
+
+def test_the_appliance_needs_a_kernel_that_can_be_read(tmp_path: Path) -> None:
+    there = machine(tmp_path)
+    name = "kernel for the appliance"
+    found = {finding.name: finding for finding in doctor.guestfs_target(there)}
+    assert (found[name].verdict, found[name].mend) == (FAIL, "apt-get install linux-image-amd64")
+    (tmp_path / "boot" / "vmlinuz-6.1").touch()
+    found = {finding.name: finding for finding in doctor.guestfs_target(there)}
+    assert (found[name].verdict, found[name].detail) == (OK, str(tmp_path / "boot" / "vmlinuz-6.1"))
+    assert found["KVM"].verdict == WARN
+
+
+def test_little_space_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"build directory": tmp_path / "not" / "there"}
+    monkeypatch.setattr(doctor, "SPACE_ENOUGH", 0)
+    assert [finding.verdict for finding in doctor.space(places)] == [OK]
+    monkeypatch.setattr(doctor, "SPACE_ENOUGH", 2**62)
+    assert [finding.verdict for finding in doctor.space(places)] == [WARN]
+    monkeypatch.setattr(doctor, "SPACE_LEAST", 2**62)
+    (told,) = doctor.space(places)
+    assert (told.verdict, told.mend) == (FAIL, "make room, or name a roomier directory in TMPDIR")
+
+
+@pytest.mark.parametrize(
+    ("failed", "working"),
+    [
+        ([], ["guestfs", "host"]),
+        ([GUESTFS], ["host"]),
+        ([HOST], ["guestfs"]),
+        ([BOTH], []),
+        ([HOST, GUESTFS], []),
+        (["space"], ["guestfs", "host"]),
+    ],
+)
+def test_a_target_works_when_nothing_it_needs_failed(failed: list[str], working: list[str]) -> None:
+    findings = [Finding(group, "x", FAIL, "") for group in failed] + [Finding(HOST, "y", WARN, "")]
+    assert doctor.working_targets(findings) == working
+
+
+def test_this_machine_as_json_and_as_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIB_PY_KVM", "no")
+    told = CliRunner().invoke(command, ["--json"], standalone_mode=False)
+    report = json.loads(told.output)
+    assert told.return_value == (0 if report["targets"] else 1)
+    assert {finding["verdict"] for finding in report["findings"]} <= {OK, WARN, FAIL}
+    lines = CliRunner().invoke(command, [], standalone_mode=False).output
+    for finding in report["findings"]:
+        assert finding["name"] in lines
+        if finding["verdict"] != OK and finding["mend"]:
+            assert f"to mend it: {finding['mend']}" in lines
+    assert ("No target can work here" in lines) == (not report["targets"])
