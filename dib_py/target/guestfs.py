@@ -1,0 +1,258 @@
+"""The guestfs target: the image's filesystems are mounted in the libguestfs appliance, and its programs run there.
+
+Nothing of the image runs on this machine, except through host-side hooks, so it is the target for images that nobody
+vouched for. One appliance is launched for a build.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dib_py.events import Events
+from dib_py.settings import Settings
+from dib_py.target import Inspection, Mount, Output
+from dib_py.target import guestfs_inspect as inspection
+from dib_py.target import guestfs_layout as layouts
+from dib_py.target.guest_tree import GuestTree
+from dib_py.target.guestfs_appliance import Appliance, Machine, load_bindings
+from dib_py.target.guestfs_files import GuestFiles
+from dib_py.target.guestfs_runner import Program
+from dib_py.target.guestfs_tree import HostTree
+from dib_py.target.probe import kvm_works
+
+if TYPE_CHECKING:
+    from dib_py.disk import Disk
+    from dib_py.disk.layout import Layout
+
+SYSROOT = "/sysroot"  # where libguestfs mounts the guest in the appliance
+HOST_IN_APPLIANCE = "169.254.2.2"  # where the appliance reaches this machine's loopback
+
+_HOOKS = "/tmp/in_target.d"
+_PROXY = re.compile(r"(?i)(?:https?|ftp|all)_proxy")
+_LOOPBACK = re.compile(r"(?<=//)((?:[^/@]*@)?)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?=[:/]|$)")
+
+# $1: where /tmp of the guest really is. proc is private, so that a program's own one over it is seen by that only;
+# the guest's root is shared, so that what a program mounts there stays for the next one.
+_GUEST_MOUNTS = r"""
+cd /sysroot
+mount --make-shared /sysroot
+mkdir -p dev proc sys
+mount --bind /dev dev
+mkdir -p dev/pts
+mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts dev/pts
+mount -t proc -o nosuid,nodev,noexec proc proc
+mount --make-private proc
+mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
+[ -d "/sysroot$1" ] || mkdir -m 1777 "/sysroot$1"
+mkdir "/sysroot$1/in_target.d"
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "/sysroot$1/in_target.d"
+tar -x --numeric-owner -C "/sysroot$1/in_target.d"
+mount -o remount,ro "/sysroot$1/in_target.d"
+"""
+# In reverse, with what programs mounted over it, and as far as it came.
+_GUEST_UNMOUNTS = r"""
+for place in "$1/in_target.d" /sys /proc /dev/pts /dev; do
+    while mountpoint -q "/sysroot$place"; do umount -R "/sysroot$place" || umount -R -l "/sysroot$place"; done
+done
+if [ -d "/sysroot$1/in_target.d" ]; then rmdir "/sysroot$1/in_target.d"; fi
+"""
+
+
+class GuestfsTarget:
+    """See :class:`dib_py.target.Target`."""
+
+    name = "guestfs"
+
+    def __init__(self, disk: Disk, directory: Path, settings: Settings, events: Events) -> None:
+        load_bindings()
+        self._disk = disk
+        self._events = events
+        verdict = kvm_works(settings.environ)
+        machine = Machine(settings.memory, settings.vcpus, verdict.works)
+        self._appliance = Appliance(disk.nbd(), directory, machine, disk.sector_size)
+        self._files = GuestFiles(self._appliance)
+        self._host_tree = HostTree(self._appliance, self._files, directory, events)
+        self._shared_proc = False
+
+    def __enter__(self) -> GuestfsTarget:
+        try:
+            self._appliance.launch()
+        except BaseException:
+            self._appliance.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if exc[0] is None:
+            self._appliance.shutdown()
+        else:
+            self._appliance.close()
+
+    # -- the disk
+    def create(self, layout: Layout) -> None:
+        layouts.create(self._appliance.engine_runner, layout, self._appliance.disk, self._disk.size)
+
+    def inspect(self, cache: Path | None = None) -> Inspection:
+        known = inspection.remembered(cache) if cache else None
+        if known is None:
+            known = inspection.inspect(self._appliance)
+            if cache:
+                inspection.remember(cache, known)
+        return known
+
+    def mount(self, mounts: Sequence[Mount]) -> None:
+        for mount in mounts:
+            if mount.path != "/":
+                self._files.make_directory(mount.path)
+            self._mount(mount)
+
+    def _mount(self, mount: Mount) -> None:
+        self._appliance.call(lambda g: g.mount_options(mount.options, mount.device, mount.path))
+
+    def layout_mounts(self, layout: Layout) -> list[Mount]:
+        devices = layouts.Devices(layout, self._appliance.disk)
+        return [Mount(devices.called(one.base), one.mount_point or "", one.type) for one in layout.mounted]
+
+    def usage(self) -> tuple[int, int]:
+        printed = self._appliance.engine_runner.check('stat -f -c "%S %b %a" /sysroot', timeout=120)
+        block, blocks, free = (int(word) for word in printed.split())
+        return block * blocks, block * free
+
+    def grow(self) -> None:
+        layouts.grow(self._appliance.engine_runner, self._appliance.disk, self._disk.size)
+
+    def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
+        disk = self._appliance.disk
+        if layout is not None:
+            devices = layouts.Devices(layout, disk)
+            return {name: devices.real(name) for name in devices.names()}
+        printed = self._appliance.engine_runner.check(
+            'for node in "$1"[0-9]*; do [ ! -b "$node" ] || echo "$node"; done', disk
+        )
+        return {"image0": disk, **{node[len(disk) :]: node for node in printed.split()}}
+
+    def trim(self) -> None:
+        self._appliance.engine_runner.check(
+            "findmnt -R -n -r -o TARGET,FSTYPE /sysroot | while read -r place type; do"
+            ' case $type in ext*|xfs|btrfs|f2fs) fstrim "$(printf %b "$place")";; esac; done'
+        )
+
+    def unmount(self) -> None:
+        self._appliance.engine_runner.check("fuser -k -M -m /sysroot >/dev/null 2>&1 || :; sync")
+        self._appliance.call(lambda g: g.umount_all())
+
+    # -- the guest
+    @contextmanager
+    def guest_mounts(self, hooks: Path) -> Iterator[None]:
+        runner = self._appliance.engine_runner
+        tmp = self._files.resolve("/tmp") if self._files.exists("/tmp") else "/tmp"
+        try:
+            runner.check(_GUEST_MOUNTS, tmp, input=_archive(hooks))
+            self._shared_proc = True
+            yield
+        finally:
+            self._shared_proc = False
+            runner.check(_GUEST_UNMOUNTS, tmp)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: str = "/",
+        input: bytes = b"",
+    ) -> int:
+        space = f"{SYSROOT}/proc" if self._shared_proc else "-"
+        program = Program(argv, reachable(env), SYSROOT, cwd, space, input)
+        return self._appliance.guest_runner.run(program, output, timeout)
+
+    @contextmanager
+    def tree(self) -> Iterator[Path]:
+        with self._host_tree.opened() as root:
+            yield root
+
+    def run_host(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: Path | None = None,
+    ) -> int:
+        return self._host_tree.run(argv, env=env, output=output, timeout=timeout, cwd=cwd)
+
+    def sync(self) -> None:
+        self._appliance.engine_runner.check("sync")
+
+    # -- the engine's own work
+    def resolver(self) -> bytes:
+        return self._appliance.engine_runner.check("cat /etc/resolv.conf", timeout=120).encode()
+
+    @property
+    def _now(self) -> GuestFiles | GuestTree:
+        """What reaches the guest's files now: while its tree is open on this machine, that is the only way."""
+        return self._host_tree.files or self._files
+
+    def read(self, path: str) -> bytes:
+        return self._now.read(path)
+
+    def write(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        self._now.write(path, data, mode)
+
+    def exists(self, path: str) -> bool:
+        return self._now.exists(path)
+
+    def make_directory(self, path: str, mode: int = 0o755) -> None:
+        self._now.make_directory(path, mode)
+
+    def is_symlink(self, path: str) -> bool:
+        return self._now.is_symlink(path)
+
+    def remove(self, path: str) -> None:
+        self._now.remove(path)
+
+    def rename(self, old: str, new: str) -> None:
+        self._now.rename(old, new)
+
+    def listdir(self, path: str) -> list[str]:
+        return self._now.listdir(path)
+
+    def copy_in(self, source: Path, directory: str) -> None:
+        self._now.copy_in(source, directory)
+
+    def tar_in(self, archive: Path, directory: str) -> None:
+        self._now.tar_in(archive, directory)
+
+    def tar_out(self, directory: str, archive: Path, exclude: Sequence[str] = ()) -> None:
+        self._now.tar_out(directory, archive, exclude)
+
+
+def reachable(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` with proxies on this machine's loopback named as the appliance reaches them."""
+    return {
+        name: _LOOPBACK.sub(rf"\g<1>{HOST_IN_APPLIANCE}", value) if _PROXY.fullmatch(name) else value
+        for name, value in env.items()
+    }
+
+
+def _archive(directory: Path) -> bytes:
+    """A tar archive of what is in ``directory``, owned by root."""
+    memory = io.BytesIO()
+
+    def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(directory, ".", filter=owned_by_root)
+    return memory.getvalue()

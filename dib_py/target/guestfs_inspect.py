@@ -1,0 +1,89 @@
+"""What libguestfs finds inside a base image, and its memory: inspection costs as much as starting the appliance."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dib_py.errors import BaseError
+from dib_py.target import Inspection, Mount
+from dib_py.target.guestfs_appliance import Appliance
+
+
+def inspect(appliance: Appliance) -> Inspection:
+    """The one operating system on the disk, with its filesystems; BaseError for none or several."""
+    roots: list[str] = appliance.call(lambda g: g.inspect_os())
+    if not roots:
+        raise BaseError(
+            "no operating system was found on the base image",
+            hint="virt-inspector shows what libguestfs sees in it",
+        )
+    if len(roots) > 1:
+        raise BaseError(f"the base image holds more than one operating system: on {', '.join(sorted(roots))}")
+    return appliance.call(lambda g: _describe(g, roots[0]))
+
+
+def remembered(cache: Path) -> Inspection | None:
+    """The inspection that :func:`remember` wrote, None where there is none that can be read."""
+    try:
+        values = json.loads(cache.read_text())
+        mounts = tuple(Mount(**mount) for mount in values.pop("mounts"))
+        return Inspection(mounts=mounts, **values)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def remember(cache: Path, inspection: Inspection) -> None:
+    """Write it whole or not at all."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    fresh = cache.with_name(f"{cache.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(dataclasses.asdict(inspection)))
+    fresh.replace(cache)
+
+
+def _describe(handle: Any, root: str) -> Inspection:
+    mounts = _mounts(handle, root)
+    release = _os_release(handle, mounts)
+    number = f"{handle.inspect_get_major_version(root)}.{handle.inspect_get_minor_version(root)}"
+    return Inspection(
+        mounts=tuple(mounts),
+        distro=release.get("ID") or handle.inspect_get_distro(root),
+        version=release.get("VERSION_ID") or number,
+        arch=handle.inspect_get_arch(root),
+        root_label=handle.vfs_label(root),
+        root_fstype=mounts[0].fstype,
+    )
+
+
+def _mounts(handle: Any, root: str) -> list[Mount]:
+    """The root, and what its fstab names below it, as far as it is there: old entries may stay in an image."""
+    found: dict[str, str] = handle.inspect_get_mountpoints(root)
+    mounts = []
+    for path in sorted(found, key=lambda path: (len(path), path)):
+        try:
+            mounts.append(Mount(found[path], path, handle.vfs_type(found[path])))
+        except RuntimeError:
+            if path == "/":
+                raise
+    return mounts
+
+
+def _os_release(handle: Any, mounts: list[Mount]) -> dict[str, str]:
+    """The fields of os-release; {} for what has none (Windows)."""
+    values = {}
+    try:
+        for mount in mounts:
+            if mount.path in ("/", "/usr"):
+                handle.mount_ro(mount.device, mount.path)
+        if not handle.is_file("/etc/os-release", followsymlinks=True):
+            return {}
+        for line in handle.read_lines("/etc/os-release"):
+            name, separator, value = line.partition("=")
+            if separator:
+                values[name.strip()] = value.strip().strip("\"'")
+    finally:
+        handle.umount_all()
+    return values

@@ -1,0 +1,286 @@
+"""The guest's tree on this machine, for host-side hooks of a guest that is mounted in the appliance.
+
+libguestfs mounts the tree here by FUSE, slowly and read-only, and overlayfs puts a writable directory of this machine
+above it; at the end, what was written or deleted there goes into the guest. An empty guest (before root.d) needs
+neither: its hooks write a plain directory.
+
+While the FUSE mount is there, a process forked for it owns the handle: any other call on it would deadlock, so it is
+refused. The runners go on working.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dib_py import namespaces
+from dib_py.errors import TargetError
+from dib_py.events import Events
+from dib_py.target import Output, host_run
+from dib_py.target.guest_tree import GuestTree
+from dib_py.target.guestfs_appliance import Appliance
+from dib_py.target.guestfs_files import GuestFiles
+
+EMPTY = {"lost+found"}  # what a freshly made filesystem holds
+
+# Bind mounts for package caches that well-known hooks make: without them, packages are only downloaded again. Other
+# entries are what bootstrapping hooks may leave mounted, and the appliance has of its own.
+HARMLESS = (
+    *("var/cache/apt/archives", "var/cache/dnf", "var/cache/yum", "var/cache/zypp", "var/lib/apt/lists"),
+    *("tmp/yum", "tmp/dnf", "tmp/pip", "tmp/pypi", "tmp/ccache"),
+    *("proc", "sys", "dev"),
+)
+
+_OPTIONS = "redirect_dir=off,metacopy=off,index=off"
+_MOUNTED_WITHIN = 60.0  # seconds for FUSE
+_CACHE_SECONDS = 3600  # nobody changes the tree meanwhile, except the overlay, which is above
+
+# Removes from the guest what hooks deleted, and what they put something of another kind in place of. Input: NUL-ended
+# "W path" (is gone, or was made anew) and "F path" (now no directory); paths are relative to the root.
+_DELETE = r"""
+cd /sysroot
+while IFS= read -r -d '' entry; do
+    path=./${entry:2}
+    case $entry in
+    W*) rm -rf --one-file-system -- "$path" ;;
+    F*) if [ -d "$path" ] && [ ! -L "$path" ]; then rm -rf --one-file-system -- "$path"; fi ;;
+    esac
+done
+"""
+
+
+class HostTree:
+    """One tree at a time; ``directory`` is the build's own."""
+
+    def __init__(self, appliance: Appliance, files: GuestFiles, directory: Path, events: Events) -> None:
+        self._appliance = appliance
+        self._files = files
+        self._directory = directory
+        self._events = events
+        self._root: Path | None = None
+        self._told: set[Path] = set()
+
+    @property
+    def files(self) -> GuestTree | None:
+        """The guest's files, while the tree is open: libguestfs sees neither what is new there nor may be asked."""
+        return GuestTree(self._root) if self._root is not None else None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Path]:
+        """The tree as a writable path; at the end the guest has what was done there, unless that ended in an error."""
+        if self._root is not None:
+            raise TargetError("the guest's tree is open already")
+        empty = not set(self._files.listdir("/")) - EMPTY
+        with self._plain() if empty else self._overlaid() as root:
+            self._root = root
+            try:
+                yield root
+            finally:
+                self._root = None
+                _unmount_below(root)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: Path | None = None,
+    ) -> int:
+        """Run a host-side hook, and refuse a mount that it leaves and that the guest's later hooks would miss."""
+        if self._root is None:
+            raise TargetError("a host-side hook needs the guest's tree, which is not open")
+        code = host_run.run(argv, env=env, output=output, timeout=timeout, cwd=str(cwd or Path.cwd()))
+        for point in _mounted_below(self._root):
+            place = point.relative_to(self._root)
+            if not any(place == Path(one) or Path(one) in place.parents for one in HARMLESS):
+                raise TargetError(
+                    f"a hook mounted something at /{place}, which can't reach into the libguestfs appliance",
+                    hint="build with --target host, or have the hook copy the files",
+                )
+            if place not in self._told:
+                self._told.add(place)
+                self._events.info(f"what a hook mounted at /{place} stays on this machine: the guest does without it")
+        return code
+
+    @contextlib.contextmanager
+    def _plain(self) -> Iterator[Path]:
+        """An empty directory, all of which becomes the guest's tree."""
+        root = self._directory / "mnt"
+        root.mkdir(mode=0o755)
+        namespaces.mount(root, root, flags=namespaces.MS_BIND)
+        try:
+            namespaces.propagation(root, namespaces.MS_SHARED)
+            yield root
+            _unmount_below(root)
+            self._files.stream_in(["--directory", str(root), "."], "/")
+        finally:
+            namespaces.umount(root, namespaces.MNT_DETACH)
+            shutil.rmtree(root)
+
+    @contextlib.contextmanager
+    def _overlaid(self) -> Iterator[Path]:
+        """A writable directory above the guest's tree, whose content goes into the guest afterwards."""
+        root, lower, upper, work = (self._directory / name for name in ("mnt", "guest", "upper", "work"))
+        for directory in (root, lower, upper, work):
+            directory.mkdir()
+        try:
+            with self._fuse(lower):
+                _copy_attributes(lower, upper)
+                _mount_overlay(root, lower, upper, work)
+                try:
+                    yield root
+                finally:
+                    _unmount_below(root)
+                    namespaces.umount(root, namespaces.MNT_DETACH)
+            self._put_in(upper)
+        finally:
+            for directory in (root, lower):
+                directory.rmdir()
+            for directory in (upper, work):
+                shutil.rmtree(directory)
+
+    @contextlib.contextmanager
+    def _fuse(self, mountpoint: Path) -> Iterator[None]:
+        """The guest's root, read-only at ``mountpoint``, served by a forked process."""
+        with self._appliance.lent("the guest's tree is open on this machine") as handle:
+            server = os.fork()
+            if server == 0:
+                _serve(handle, mountpoint)
+            try:
+                _wait_until_mounted(mountpoint, server)
+                yield
+            finally:
+                _end_server(mountpoint, server)
+
+    def _put_in(self, upper: Path) -> None:
+        changes = read_upper(upper)
+        if changes.removed:
+            self._appliance.engine_runner.check(_DELETE, input=b"".join(entry + b"\0" for entry in changes.removed))
+        listing = self._directory / "upper.list"
+        listing.write_bytes(b"".join(b"./" + entry + b"\0" for entry in changes.present))
+        try:
+            what = ["--directory", str(upper), "--no-recursion", "--null", f"--files-from={listing}"]
+            self._files.stream_in(what, "/")
+        finally:
+            listing.unlink()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What overlayfs collected: entries for ``_DELETE``, and paths to put in, parents first, both relative."""
+
+    removed: tuple[bytes, ...]
+    present: tuple[bytes, ...]
+
+
+def read_upper(upper: Path) -> Changes:
+    """Read the directory that overlayfs wrote: a character device 0/0 stands for what was deleted, an attribute for a
+    directory that hides the one below it."""
+    removed: list[bytes] = []
+    present: list[bytes] = []
+
+    def visit(path: Path) -> None:
+        relative = os.fsencode(path.relative_to(upper))
+        status = path.lstat()
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            removed.append(b"W " + relative)
+            return
+        present.append(relative)
+        if not stat.S_ISDIR(status.st_mode):
+            removed.append(b"F " + relative)
+            return
+        if path != upper and _is_opaque(path):
+            removed.append(b"W " + relative)
+        for child in sorted(path.iterdir()):
+            visit(child)
+
+    visit(upper)
+    return Changes(tuple(removed), tuple(present))
+
+
+def _is_opaque(path: Path) -> bool:
+    for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(path, name, follow_symlinks=False) == b"y":
+                return True
+    return False
+
+
+def _serve(handle: Any, mountpoint: Path) -> NoReturn:
+    """Be the process that serves the FUSE mount until it is unmounted; nothing of the parent's is cleaned up here."""
+    code = 1
+    try:
+        namespaces.die_with_parent()
+        handle.mount_local(str(mountpoint), readonly=True, cachetimeout=_CACHE_SECONDS)
+        handle.mount_local_run()
+        code = 0
+    except (RuntimeError, OSError) as error:
+        os.write(2, f"libguestfs: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def _wait_until_mounted(mountpoint: Path, server: int) -> None:
+    deadline = time.monotonic() + _MOUNTED_WITHIN
+    while mountpoint not in namespaces.mount_points():
+        ended, _ = os.waitpid(server, os.WNOHANG)
+        if ended or time.monotonic() > deadline:
+            raise TargetError(
+                "the guest's tree could not be mounted on this machine by FUSE",
+                hint="root, or a user namespace, and /dev/fuse are needed",
+            )
+        time.sleep(0.02)
+
+
+def _end_server(mountpoint: Path, server: int) -> None:
+    """Unmount, upon which the server ends by itself; killed in the middle of a request it would spoil the handle."""
+    if mountpoint in namespaces.mount_points():
+        namespaces.umount(mountpoint, namespaces.MNT_DETACH)
+    deadline = time.monotonic() + _MOUNTED_WITHIN
+    with contextlib.suppress(ChildProcessError):  # it has ended before
+        while not os.waitpid(server, os.WNOHANG)[0]:
+            if time.monotonic() > deadline:
+                os.kill(server, signal.SIGKILL)
+                os.waitpid(server, 0)
+                raise TargetError("the guest's tree could not be closed: something on this machine still uses it")
+            time.sleep(0.01)
+
+
+def _mount_overlay(root: Path, lower: Path, upper: Path, work: Path) -> None:
+    own_users = Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+    data = f"lowerdir={lower},upperdir={upper},workdir={work},{_OPTIONS}{',userxattr' if own_users else ''}"
+    try:
+        namespaces.mount("overlay", root, "overlay", namespaces.MS_NOSUID | namespaces.MS_NODEV, data)
+        namespaces.propagation(root, namespaces.MS_SHARED)
+    except OSError as error:
+        raise TargetError(
+            f"overlayfs can't be used in {root.parent}: {error.strerror}",
+            hint="set TMPDIR to a directory on a filesystem such as ext4, xfs or tmpfs",
+        ) from error
+
+
+def _copy_attributes(source: Path, destination: Path) -> None:
+    """The root's own owner and mode are those of the overlay's upper directory."""
+    status = source.stat()
+    os.chown(destination, status.st_uid, status.st_gid)
+    destination.chmod(stat.S_IMODE(status.st_mode))
+
+
+def _mounted_below(root: Path) -> list[Path]:
+    """Mount points below ``root``, the deepest first."""
+    return sorted({point for point in namespaces.mount_points() if root in point.parents}, reverse=True)
+
+
+def _unmount_below(root: Path) -> None:
+    while points := _mounted_below(root):
+        namespaces.umount(points[0], namespaces.MNT_DETACH)
