@@ -13,12 +13,15 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dib_py import process
 from dib_py.disk import gpt
 from dib_py.disk.image import refuse_references
+from dib_py.disk.size import shown
 from dib_py.disk.storage_daemon import StorageDaemon, socket_path
 from dib_py.errors import DiskError
 
@@ -34,6 +37,19 @@ _FILE_OPTIONS = {"discard": "unmap", "cache": {"no-flush": True}}
 _TOP_OPTIONS = {**_FILE_OPTIONS, "detect-zeroes": "unmap"}
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """A file of the chain and the node that serves it."""
+
+    node: str
+    path: Path
+    format: str
+
+    @property
+    def file_node(self) -> str:
+        return f"{self.node}-file"
+
+
 class Disk:
     """A running chain: its top overlay takes all writes, by NBD or by FUSE (qemu allows one kind at a time).
 
@@ -47,7 +63,7 @@ class Disk:
         self.size = size
         self.capacity = size
         self.sector_size = sector_size
-        self._layers: list[tuple[str, Path]] = []  # node name and file, base first
+        self._layers: list[_Layer] = []  # base first
         self._base: Path | None = None
         self._exports: dict[str, Path] = {}
         self._lock = threading.RLock()
@@ -97,12 +113,12 @@ class Disk:
     @property
     def top(self) -> Path:
         """The overlay that takes the writes."""
-        return self._layers[-1][1]
+        return self._layers[-1].path
 
     def chain(self) -> list[Path]:
         """The files from the top down to the base."""
         with self._lock:
-            return [path for _, path in reversed(self._layers)]
+            return [layer.path for layer in reversed(self._layers)]
 
     def allocated(self) -> int:
         """Bytes that the overlays (not the base) take on the host's filesystem now."""
@@ -130,10 +146,10 @@ class Disk:
     def snapshot(self, path: Path) -> None:
         """Freeze the top overlay as it is and go on in a new one at ``path``; exports notice nothing."""
         with self._lock:
-            top, _ = self._layers[-1]
-            node = self._create_overlay(path, backing=None)
-            self.daemon.execute("blockdev-snapshot", node=top, overlay=node)
-            self._layers.append((node, path))
+            top = self._layers[-1]
+            layer = self._create_overlay(path, backing=None)
+            self.daemon.execute("blockdev-snapshot", node=top.node, overlay=layer.node)
+            self._layers.append(layer)
 
     def resize(self, size: int) -> None:
         """Make the disk ``size`` bytes large; past its capacity only where no NBD client holds it."""
@@ -159,7 +175,7 @@ class Disk:
 
     # -- how
     def _truncate(self, size: int) -> None:
-        self.daemon.execute("block_resize", node_name=self._layers[-1][0], size=size)
+        self.daemon.execute("block_resize", node_name=self._layers[-1].node, size=size)
         self.capacity = size
 
     def _move_table_end(self) -> None:
@@ -183,9 +199,8 @@ class Disk:
     def _release(self) -> None:
         self._end_exports()
         while self._layers:
-            node, _ = self._layers[-1]
-            self.daemon.execute("blockdev-del", node_name=node)
-            self.daemon.execute("blockdev-del", node_name=_file_node(node))
+            self.daemon.execute("blockdev-del", node_name=self._layers[-1].node)
+            self.daemon.execute("blockdev-del", node_name=self._layers[-1].file_node)
             self._layers.pop()
 
     def _open_base(self, base: Path, base_format: str | None) -> None:
@@ -193,19 +208,20 @@ class Disk:
             raise DiskError("the format of a base image is given, never guessed", where=str(base))
         refuse_references(base, base_format)
         self._base = base.absolute()
-        self._add_file("base", self._base, read_only=True)
-        node: dict[str, Any] = {"driver": base_format, "node-name": "base", "file": _file_node("base")}
+        layer = _Layer("base", self._base, base_format)
+        node: dict[str, Any] = {"driver": base_format, "node-name": layer.node, "file": layer.file_node}
         if base_format == "qcow2":
             node["backing"] = None
         try:
-            self.daemon.execute("blockdev-add", **node, read_only=True)
+            self._add_file(layer, read_only=True)
+            with self._undo_file(layer):
+                self.daemon.execute("blockdev-add", **node, read_only=True)
         except DiskError as error:
-            self.daemon.execute("blockdev-del", node_name=_file_node("base"))
             raise DiskError(f"the base image can't be opened as {base_format}: {error}", where=str(base)) from error
-        self._layers.append(("base", self._base))
+        self._layers.append(layer)
 
     def _wanted_size(self, size: int | None) -> int:
-        own = self._node_size(self._layers[-1][0]) if self._layers else 0
+        own = self._node_size(self._layers[-1].node) if self._layers else 0
         wanted = size or -(-own // self.sector_size) * self.sector_size
         if not wanted:
             raise DiskError("a blank disk needs a size")
@@ -213,50 +229,55 @@ class Disk:
             raise DiskError(f"a disk of {wanted} bytes is no whole number of {self.sector_size}-byte sectors")
         if wanted < own:
             raise DiskError(
-                f"the disk can't be {wanted} bytes: its base image has {own}",
+                f"the disk can't be {shown(wanted)} large: its base image has {shown(own)}",
                 hint="ask for a larger disk, or leave its size out",
             )
         return wanted
 
     def _add_overlay(self, path: Path) -> None:
-        backing = self._layers[-1][0] if self._layers else None
-        self._layers.append((self._create_overlay(path, backing=backing), path))
+        backing = self._layers[-1].node if self._layers else None
+        self._layers.append(self._create_overlay(path, backing=backing))
 
-    def _create_overlay(self, path: Path, *, backing: str | None) -> str:
+    def _create_overlay(self, path: Path, *, backing: str | None) -> _Layer:
         """Write an empty overlay on the present top and add its node, without a backing node if None."""
-        node = f"layer{len(self._layers)}"
-        self.daemon.run_job("blockdev-create", options={"driver": "file", "filename": str(path), "size": 0})
-        self._add_file(node, path)
-        options: dict[str, Any] = {"driver": "qcow2", "file": _file_node(node), "size": self.capacity}
+        layer = _Layer(f"layer{len(self._layers)}", path, "qcow2")
+        try:
+            path.write_bytes(b"")
+        except OSError as error:
+            raise DiskError(f"the overlay {path} can't be made: {error.strerror}") from error
+        options: dict[str, Any] = {"driver": "qcow2", "file": layer.file_node, "size": self.capacity}
         if self._layers:
-            options["backing-file"] = _backing_name(path, self._layers[-1][1])
-            options["backing-fmt"] = self._top_format()
-        self.daemon.run_job("blockdev-create", options=options)
-        self.daemon.execute(
-            "blockdev-add",
-            **{"driver": "qcow2", "node-name": node, "file": _file_node(node), "backing": backing, **_TOP_OPTIONS},
-        )
-        return node
+            options["backing-file"] = _backing_name(path, self._layers[-1].path)
+            options["backing-fmt"] = self._layers[-1].format
+        node = {"driver": "qcow2", "node-name": layer.node, "file": layer.file_node, "backing": backing}
+        self._add_file(layer)
+        with self._undo_file(layer):
+            self.daemon.run_job("blockdev-create", options=options)
+            self.daemon.execute("blockdev-add", **node, **_TOP_OPTIONS)
+        return layer
 
-    def _add_file(self, node: str, path: Path, *, read_only: bool = False) -> None:
+    def _add_file(self, layer: _Layer, *, read_only: bool = False) -> None:
         options = {"read-only": True} if read_only else _FILE_OPTIONS
-        self.daemon.execute(
-            "blockdev-add", **{"driver": "file", "node-name": _file_node(node), "filename": str(path), **options}
-        )
+        node = {"driver": "file", "node-name": layer.file_node, "filename": str(layer.path)}
+        self.daemon.execute("blockdev-add", **node, **options)
 
-    def _top_format(self) -> str:
-        return str(self._node_info(self._layers[-1][0])["drv"])
+    @contextlib.contextmanager
+    def _undo_file(self, layer: _Layer) -> Iterator[None]:
+        """Let go of the layer's file where what is to lie on it can't be made, so that it can be tried again."""
+        try:
+            yield
+        except DiskError:
+            with contextlib.suppress(DiskError):
+                self.daemon.execute("blockdev-del", node_name=layer.file_node)
+            raise
 
     def _node_size(self, node: str) -> int:
-        return int(self._node_info(node)["image"]["virtual-size"])
-
-    def _node_info(self, node: str) -> dict[str, Any]:
         nodes: list[dict[str, Any]] = self.daemon.execute("query-named-block-nodes", flat=True)
-        return next(one for one in nodes if one["node-name"] == node)
+        return int(next(one for one in nodes if one["node-name"] == node)["image"]["virtual-size"])
 
     def _export(self, kind: str, path: Path, **options: Any) -> None:
         self.daemon.execute(
-            "block-export-add", type=kind, id=kind, node_name=self._layers[-1][0], writable=True, **options
+            "block-export-add", type=kind, id=kind, node_name=self._layers[-1].node, writable=True, **options
         )
         self._exports[kind] = path
 
@@ -272,10 +293,6 @@ class Disk:
         if kind == "nbd":
             self.daemon.execute("nbd-server-stop")
         del self._exports[kind]
-
-
-def _file_node(node: str) -> str:
-    return f"{node}-file"
 
 
 def _backing_name(overlay: Path, backing: Path) -> str:

@@ -22,10 +22,11 @@ from dib_py.disk.layout import (
     PhysicalVolume,
     VolumeGroup,
 )
+from dib_py.disk.partitions import smallest_disk
 from dib_py.disk.size import MIB, parse_percent
 from dib_py.disk.yaml_nodes import LayoutError, load
 from dib_py.element import Element
-from dib_py.errors import FileError, UsageError
+from dib_py.errors import DiskError, FileError, UsageError
 from dib_py.settings import Settings
 
 DISK_NAME = "image0"  # elements read the disk's device under this name
@@ -83,10 +84,26 @@ class Defaults:
 def find(elements: Iterable[Element], environment: Mapping[str, str], settings: Settings) -> Layout:
     """The layout of a new disk: DIB_BLOCK_DEVICE_CONFIG, else the first element's that has one, else one filesystem.
 
-    ``elements`` are in the resolution's order; ``environment`` is what environment.d made. Raises LayoutError,
-    FileError, or UsageError for a DIB_BLOCK_DEVICE_CONFIG that can't be read.
+    ``elements`` are in the resolution's order; ``environment`` is what environment.d made. Its size is None only if the
+    disk can grow on demand. Raises LayoutError, FileError, UsageError for a DIB_BLOCK_DEVICE_CONFIG that can't be read,
+    DiskError where a size is needed.
     """
-    defaults = Defaults.from_settings(settings)
+    layout = _find(elements, environment, settings, Defaults.from_settings(settings))
+    if layout.size is not None or layout.growable:
+        return layout
+    table = layout.table
+    if table is None or any(partition.size is None for partition in table.partitions):
+        raise DiskError(
+            "the root filesystem does not grow with the disk in this layout, so the disk needs a size",
+            hint="give one with --image-size",
+            where=layout.source,
+        )
+    return replace(layout, size=smallest_disk(layout))
+
+
+def _find(
+    elements: Iterable[Element], environment: Mapping[str, str], settings: Settings, defaults: Defaults
+) -> Layout:
     config = environment.get("DIB_BLOCK_DEVICE_CONFIG") or settings.block_device_config
     if config.strip():
         return _configured(config, defaults)

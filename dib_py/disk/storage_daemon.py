@@ -31,7 +31,7 @@ _PR_SET_PDEATHSIG = 1
 _SUN_PATH_MAX = 107
 _REPLY_LIMIT = 16 * 1024**2  # bytes of one reply; a chain of hundreds of nodes is described in one
 _COMMAND_TIMEOUT = 300.0  # seconds; a command drains what is in flight first
-_POLL = 0.005  # seconds between looks at something that ends soon
+_POLL = 0.001  # seconds between looks at something that ends soon
 
 T = TypeVar("T")
 

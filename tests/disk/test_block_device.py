@@ -14,7 +14,7 @@ from dib_py.disk.block_device import FALLBACK, Defaults, find, parse
 from dib_py.disk.layout import Layout, LogicalVolume, Partition, PhysicalVolume, VolumeGroup
 from dib_py.disk.yaml_nodes import LayoutError
 from dib_py.element import Element
-from dib_py.errors import FileError, UsageError
+from dib_py.errors import DiskError, FileError, UsageError
 from dib_py.settings import Settings
 
 MIB = 1024**2
@@ -523,6 +523,18 @@ def test_the_variable_beats_the_elements(tmp_path: Path) -> None:
     assert find([broken], {"DIB_BLOCK_DEVICE_CONFIG": f"file://{file}"}, settings()).source == str(file)
     with pytest.raises(UsageError, match=r"gone\.yaml, which can't be read"):
         find([broken], {"DIB_BLOCK_DEVICE_CONFIG": "file:///gone.yaml"}, settings())
+
+
+def test_a_disk_that_can_not_grow_needs_a_size(tmp_path: Path) -> None:
+    partly = change("100%", "50%")
+    with pytest.raises(DiskError, match="needs a size") as caught:
+        find([], {"DIB_BLOCK_DEVICE_CONFIG": partly}, settings())
+    assert "--image-size" in caught.value.hint
+    assert find([], {"DIB_BLOCK_DEVICE_CONFIG": partly}, settings(image_size=9 * GIB)).size == 9 * GIB
+    fixed = change("100%", "40GiB")
+    size = find([], {"DIB_BLOCK_DEVICE_CONFIG": fixed}, settings()).size
+    assert size == 40 * GIB + (550 + 8 + 2) * MIB
+    assert find([], {"DIB_BLOCK_DEVICE_CONFIG": EFI}, settings()).size is None
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_larger_disk_than_its_base_reads_zeros_behind_it(daemon: Any, tmp_path
 def test_a_smaller_disk_than_its_base_is_refused(daemon: Any, tmp_path: Path) -> None:
     base = tmp_path / "base.img"
     base.write_bytes(bytes(4 * MIB))
-    with pytest.raises(DiskError, match="its base image has 4194304"):
+    with pytest.raises(DiskError, match="can't be 2 MiB large: its base image has 4 MiB"):
         Disk.create(daemon.client, daemon.directory, base=base, base_format="raw", size=2 * MIB)
     with Disk.create(daemon.client, daemon.directory, base=base, base_format="raw") as disk:  # nothing was left open
         assert disk.size == 4 * MIB
@@ -258,8 +258,19 @@ def test_a_base_that_is_no_image(
 
 
 def test_a_missing_base(daemon: Any, tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="No such file"):
+    with pytest.raises(DiskError, match="No such file") as caught:
         Disk.create(daemon.client, daemon.directory, base=tmp_path / "gone", base_format="raw")
+    assert caught.value.where == str(tmp_path / "gone")
+
+
+def test_a_snapshot_that_fails_can_be_tried_again(daemon: Any) -> None:
+    with Disk.create(daemon.client, daemon.directory, size=16 * MIB) as disk:
+        for _ in range(2):
+            with pytest.raises(DiskError, match="can't be made: No such file"):
+                disk.snapshot(daemon.directory / "missing" / "next.qcow2")
+        qemu_io(uri(disk), "write -P 1 0 1M")
+        disk.snapshot(daemon.directory / "next.qcow2")
+        assert disk.top == daemon.directory / "next.qcow2"
 
 
 # -- daemons
@@ -283,7 +294,7 @@ def test_a_killed_daemon_is_a_clear_error(daemon: Any) -> None:
     daemon.process.kill()
     daemon.process.wait()
     started = time.monotonic()
-    with pytest.raises(DiskError, match="blockdev-create: the daemon has ended"):
+    with pytest.raises(DiskError, match="blockdev-add: the daemon has ended"):
         disk.snapshot(daemon.directory / "next.qcow2")
     assert time.monotonic() - started < 2
 
