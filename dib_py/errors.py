@@ -71,6 +71,8 @@ class HookFailed(DibError):
         self.step = step
         self.element = element
         self.exit_code = exit_code
+        self.phase = ""
+        self.tail: list[str] = []
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -130,6 +130,10 @@ class Target(Protocol):
         """Run a host-side hook, while :meth:`tree` is open; the same promises as :meth:`run`."""
         ...
 
+    def shell(self, argv: Sequence[str], *, env: Mapping[str, str], terminal: int, in_guest: bool) -> int:
+        """Run a shell for the user on ``terminal``, in the guest or on the host side; returns its exit code."""
+        ...
+
     def sync(self) -> None:
         """Write everything back, so that a snapshot of the disk holds all that was done."""
         ...

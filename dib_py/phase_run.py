@@ -1,0 +1,154 @@
+"""One phase carried out: its environment is sourced once, then its hooks run, each a step.
+
+The phase directory is read again when the phase starts, since hooks add hooks to later phases.
+"""
+
+from __future__ import annotations
+
+import secrets as random_source
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dib_py import environment, hooks
+from dib_py.errors import HookFailed, TargetError
+from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
+from dib_py.guest import HOOKS_IN_GUEST
+from dib_py.phases import Phase, Side
+from dib_py.plan import Plan, Step
+from dib_py.step_output import StepLog
+from dib_py.target import HookTimeout, Target
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the steps of every phase share."""
+
+    plan: Plan
+    target: Target
+    events: Events
+    hooks: Path  # the staged hook directories, on the host
+    cwd: Path  # where host-side hooks start: the caller's directory
+    hook_timeout: float | None
+    mask: Callable[[str], str]
+
+
+class PhaseRun:
+    """The steps of one phase, run in one context (host side or guest)."""
+
+    def __init__(self, around: Surroundings, phase: Phase, variables: Mapping[str, str]) -> None:
+        self._around = around
+        self.phase = phase
+        self._variables = variables
+        self._timings: list[tuple[str, float]] = []
+
+    def run(self) -> None:
+        """Run the phase's hooks and then what the command line adds to it; HookFailed ends it."""
+        steps = self._steps()
+        if not steps:
+            return
+        self._around.events.emit(PhaseStarted(self.phase.name))
+        variables = self.sourced_environment()
+        for step in steps:
+            self._step(step, variables)
+        self._around.events.emit(PhaseFinished(self.phase.name, self._timings))
+
+    def sourced_environment(self) -> Mapping[str, str]:
+        """The variables after ``environment.d`` was sourced in this phase's context."""
+        directory = self._around.hooks / "environment.d"
+        nonce = random_source.token_hex(8)
+        script = environment.sourcing_script(
+            sorted(path.name for path in directory.iterdir()) if directory.is_dir() else [],
+            self._inside("environment.d"),
+            nonce,
+        )
+        printed = bytearray()
+        code = self._execute(["bash", "-c", script], self._variables, printed.extend)
+        result = environment.parse_environment(bytes(printed), nonce)
+        log = StepLog(self._around.events, self._around.mask)
+        log(result.output)
+        log.close()
+        if code != 0 or result.variables is None:
+            raise HookFailed(
+                "environment.d",
+                "environment.d",
+                code or 1,
+                reason=f"{self.phase.directory}: environment.d failed: {' '.join(log.tail) or f'exit code {code}'}",
+            )
+        return result.variables
+
+    def _steps(self) -> list[Step]:
+        planned = {step.name: step for step in self._around.plan.steps if step.phase == self.phase}
+        left_out = self._around.plan.left_out(self.phase)
+        names = hooks.list_hooks(self._around.hooks / self.phase.directory)
+        found = [
+            planned.get(name) or Step(0, self.phase, "", name, "hook", "", None)
+            for name in names
+            if name not in left_out
+        ]
+        return [*found, *(step for step in planned.values() if step.kind != "hook")]
+
+    def _step(self, step: Step, variables: Mapping[str, str]) -> None:
+        around = self._around
+        log = StepLog(around.events, around.mask)
+        started = time.monotonic()
+        around.events.emit(StepStarted(step.index, self.phase.name, step.element, step.name))
+        try:
+            code = self._carry_out(step, variables, log)
+        except HookTimeout:
+            limit = around.hook_timeout or 0.0
+            raise self._failed(step, 124, log, f"did not end within {limit:g} s") from None
+        finally:
+            log.close()
+        seconds = time.monotonic() - started
+        self._timings.append((step.name, seconds))
+        around.events.emit(StepFinished(step.index, self.phase.name, step.element, step.name, code, seconds))
+        if code != 0:
+            raise self._failed(step, code, log, f"failed with exit code {code}")
+
+    def _failed(self, step: Step, code: int, log: StepLog, what: str) -> HookFailed:
+        element = f" of element {step.element}" if step.element else ""
+        error = HookFailed(
+            f"{self.phase.directory}/{step.name}",
+            step.element,
+            code,
+            reason=f"{self.phase.directory}/{step.name}{element} {what}{self._full_disk()}",
+        )
+        error.phase = self.phase.name
+        error.tail = list(log.tail)
+        return error
+
+    def _full_disk(self) -> str:
+        """A failed step on a full disk failed because of it, whatever it printed."""
+        try:
+            _, free = self._around.target.usage()
+        except TargetError:
+            return ""
+        return ": the image's disk is full" if free < 1024**2 else ""
+
+    def _carry_out(self, step: Step, variables: Mapping[str, str], log: StepLog) -> int:
+        if step.kind == "hook":
+            return self._execute([self._inside(self.phase.directory, step.name)], variables, log)
+        if step.kind == "packages":
+            return self._execute(["install-packages", *step.argument.split()], variables, log)
+        if step.kind == "run":
+            return self._execute([self._inside("command-line", step.name)], variables, log)
+        if step.kind == "copy-in":
+            source, _, directory = step.argument.rpartition(":")
+            self._around.target.copy_in(Path(source), directory)
+            return 0
+        if step.kind == "root-password":
+            line = f"root:{step.argument}\n".encode()
+            return self._around.target.run(["chpasswd"], env=variables, output=log, input=line)
+        raise ValueError(f"step of unknown kind {step.kind}")
+
+    def _inside(self, *parts: str) -> str:
+        base = HOOKS_IN_GUEST if self.phase.side is Side.GUEST else str(self._around.hooks)
+        return "/".join([base, *parts])
+
+    def _execute(self, argv: list[str], variables: Mapping[str, str], output: Callable[[bytes], None]) -> int:
+        around = self._around
+        if self.phase.side is Side.GUEST:
+            return around.target.run(argv, env=variables, output=output, timeout=around.hook_timeout)
+        return around.target.run_host(argv, env=variables, output=output, timeout=around.hook_timeout, cwd=around.cwd)

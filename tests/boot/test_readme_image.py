@@ -1,0 +1,80 @@
+"""The README's first command, and what comes out of it: the image boots, and does what a cloud image must."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from guest import Guest  # noqa: E402 - beside this file, which importlib mode does not put on the path
+
+pytestmark = [pytest.mark.slow, pytest.mark.root]
+
+LOGIN_WITHIN = 600  # seconds; about 100 on two idle cores
+USER_DATA = """\
+#cloud-config
+runcmd:
+  - [sh, -c, "echo user data ran > /dev/ttyS0"]
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image that README command one built, or one built here in the same way."""
+    named = os.environ.get("DIB_PY_TEST_IMAGE")
+    if named:
+        return Path(named)
+    directory = tmp_path_factory.mktemp("image")
+    subprocess.run(
+        [sys.executable, "-m", "dib_py", "-o", "debian12.qcow2", "debian", "vm", "cloud-init", "growroot", "qga"],
+        cwd=directory,
+        check=True,
+        timeout=1800,
+    )
+    return directory / "debian12.qcow2"
+
+
+@pytest.fixture(scope="module")
+def guest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    with Guest(image, tmp_path_factory.mktemp("guest"), size="6G", user_data=USER_DATA) as guest:
+        yield guest
+
+
+def test_boots_to_a_login_prompt_on_the_serial_console(guest: Guest) -> None:
+    console = guest.wait_for(r"\w+ login:", LOGIN_WITHIN)
+    assert "Linux version" in console  # the kernel's own messages are there too
+    assert not re.search(r"\[FAILED\]|Kernel panic|initramfs\)", console)
+
+
+def test_guest_agent_answers(guest: Guest) -> None:
+    assert guest.agent("guest-ping", timeout=300) == {}
+
+
+def test_cloud_init_applied_the_seed(guest: Guest) -> None:
+    guest.wait_for("user data ran", LOGIN_WITHIN)
+    assert guest.run(["hostname"]).strip() == "seeded"
+
+
+def test_root_filesystem_has_grown_to_the_disk(guest: Guest) -> None:
+    root = next(fs for fs in guest.agent("guest-get-fsinfo") if fs["mountpoint"] == "/")
+    assert root["total-bytes"] > 5.5 * 1024**3
+
+
+def test_root_is_named_by_label_or_uuid(guest: Guest) -> None:
+    assert re.search(r"root=(LABEL|UUID)=", guest.run(["cat", "/proc/cmdline"]))
+    assert "/dev/loop" not in guest.run(["cat", "/boot/grub/grub.cfg", "/etc/fstab"])
+
+
+def test_nothing_failed(guest: Guest) -> None:
+    assert guest.run(["systemctl", "--failed", "--plain", "--no-legend"]).strip() == ""
+
+
+def test_power_button_ends_it(guest: Guest) -> None:
+    guest.power_button()
+    guest.wait_for_end(300)

@@ -1,0 +1,1 @@
+export PROBE_SOURCED="${PROBE_SOURCED:-}x"
