@@ -46,7 +46,7 @@ env -0 | base64
 printf '%s end\\n' "$__dib_nonce"
 """
 
-_UNBOUND = re.compile(r"line \d+: (\w+): unbound variable")
+_UNBOUND = re.compile(r"line (\d+): (\w+): unbound variable")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def failure_of(sourced: Sourced, origin: Mapping[str, Path]) -> ElementError:
     line = failure.line or None
     unbound = _UNBOUND.search(printed[-1]) if printed else None
     if unbound:
-        name = unbound.group(1)
+        # bash's own line: the trap on EXIT sees another one here
+        line, name = int(unbound[1]), unbound[2]
         return FileError(path, f"variable {name} is not set", line=line, hint=f"export {name}=... before you build")
     said = f": {printed[-1].strip()}" if printed else ""
     return FileError(path, f"ends the build with exit code {failure.exit_code}{said}", line=line)
