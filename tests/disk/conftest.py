@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,15 @@ class Daemon:
         subprocess.run(["umount", "-l", self.directory / FUSE_NAME], stderr=subprocess.DEVNULL, check=False)
 
 
+def _skip_without_daemon() -> None:
+    for program in ("qemu-storage-daemon", "qemu-img", "qemu-io"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+
+
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    _skip_without_daemon()
     daemon = Daemon(tmp_path / "d")
     yield daemon
     daemon.end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,16 +11,10 @@ from typing import Any
 
 import pytest
 from dib_py.disk import GROWING_CAPACITY, Disk
-from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.errors import DiskError
 
 MIB = 1024**2
 GIB = 1024**3
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("qemu-storage-daemon") is None or shutil.which("qemu-io") is None,
-    reason="needs qemu-storage-daemon and qemu-io",
-)
 
 
 def uri(disk: Disk) -> str:
@@ -304,14 +297,3 @@ def test_the_build_s_own_error_survives_a_dead_daemon(daemon: Any) -> None:
         daemon.process.kill()
         daemon.process.wait()
         raise ZeroDivisionError
-
-
-def test_a_daemon_that_never_comes(tmp_path: Path) -> None:
-    (tmp_path / "storage-daemon.log").write_text("qemu-storage-daemon: it hurts\n")
-    with pytest.raises(DiskError, match=r"did not answer within 0\.2 s:\nqemu-storage-daemon: it hurts"):
-        StorageDaemon.connect(tmp_path, timeout=0.2)
-
-
-def test_an_error_names_its_command(daemon: Any) -> None:
-    with pytest.raises(DiskError, match=r"storage daemon: blockdev-del: .*nothing"):
-        daemon.client.execute("blockdev-del", node_name="nothing")
