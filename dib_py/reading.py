@@ -23,7 +23,7 @@ LARGEST_TEXT = 1024**2  # bytes; nobody looks for names in a larger file
 
 # The top of the tree, with nothing after it that says what is wanted there.
 _WHOLE = re.compile(
-    rb"""(?:\bTMP_HOOKS_PATH\b\}?|\bin_target\.d\b|\)["']?/\.\.)["']?(?!["']?/+[A-Za-z0-9_.])(?![^\n]*-name)"""
+    rb"""(?:\bTMP_HOOKS_PATH\b|\bin_target\.d\b|[)}]["']?/\.\.)(?!\}?["']?/+[A-Za-z0-9_.])(?![^\n]*-name)"""
 )
 _SHEBANG = re.compile(rb"\A#![^\n]*")
 _STEM = re.compile(rb"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*-(?![A-Za-z0-9_.-])")

@@ -1,0 +1,2 @@
+export DIB_WEB_PORT=${DIB_WEB_PORT:-80}
+export WEB_MODE=$DISTRO_NAME

@@ -1,0 +1,161 @@
+"""What gives a step another key, and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from dib_py.keys import Engine, File, StepInputs, base_key, can_fetch, digest, relevant, step_key
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIBRARY = b"cleanup() { rm -rf $TMP_BUILD_DIR/$LIBRARY_ONLY; }\n"
+ENGINE = Engine(LIBRARY, "2026-01-01", b"store")
+STEP = StepInputs(
+    phase="install.d",
+    name="10-x",
+    mode=0o755,
+    content=b"#!/bin/bash\necho $NAMED\n",
+    files=(File("static/motd", 0o644, b"hello $IN_FILE\n"),),
+    variables={"DIB_X": "1", "NAMED": "a", "IN_FILE": "b", "CI_BUILD": "1", "OF_ENVIRONMENT_D": "e"},
+    exported=frozenset({"OF_ENVIRONMENT_D"}),
+)
+KEY = step_key("parent", STEP, ENGINE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"phase": "finalise.d"},
+        {"name": "11-x"},
+        {"kind": "run"},
+        {"mode": 0o700},
+        {"content": b"#!/bin/bash\necho $NAMED \n"},
+        {"files": ()},
+        {"files": (File("static/motd", 0o600, b"hello $IN_FILE\n"),)},
+        {"files": (File("static/issue", 0o644, b"hello $IN_FILE\n"),)},
+        {"files": (File("static/motd", 0o644, b"hello  $IN_FILE\n"),)},
+        {"variables": {**STEP.variables, "DIB_X": "2"}},
+        {"variables": {**STEP.variables, "DIB_NEW": ""}},
+        {"variables": {**STEP.variables, "NAMED": "z"}},
+        {"variables": {**STEP.variables, "IN_FILE": "z"}},
+        {"variables": {**STEP.variables, "OF_ENVIRONMENT_D": "z"}},
+        {"variables": {**STEP.variables, "https_proxy": "http://p"}},
+        {"packages": ()},
+        {"packages": ("vim",)},
+        {"argument": "x"},
+    ],
+)
+def test_what_counts(change: dict[str, Any]) -> None:
+    assert step_key("parent", replace(STEP, **change), ENGINE) != KEY
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"CI_BUILD": "2"},
+        {"NEW": "1"},
+        {"DIB_ARGS": "-o other"},
+        {"DIB_ENV": "x"},
+        {"IMAGE_NAME": "other"},
+        {"LIBRARY_ONLY": "1"},
+        {"PATH": "/elsewhere"},
+        {"DIB_CHECKSUM": "1"},
+    ],
+)
+def test_what_no_hook_can_see_does_not_count(variables: dict[str, str]) -> None:
+    assert step_key("parent", replace(STEP, variables={**STEP.variables, **variables}), ENGINE) == KEY
+
+
+@pytest.mark.parametrize("name", ["IMAGE_NAME", "DIB_ARGS", "IMAGE_ELEMENT", "HOME", "BASH_FUNC_die%%"])
+def test_what_is_named_counts(name: str) -> None:
+    word = "die" if "die" in name else name
+    step = replace(STEP, content=b"echo ${%s}" % word.encode())
+    assert name in relevant(replace(step, variables={name: "x"}), ENGINE)
+
+
+def test_a_name_inside_a_longer_word_is_not_named() -> None:
+    step = replace(STEP, content=b"echo $NAMED_TOO", variables={"NAMED": "x", "NAMED_TOO": "y"}, files=())
+    assert relevant(step, ENGINE) == {"NAMED_TOO": "y"}
+
+
+def test_the_library_counts_for_those_that_use_it() -> None:
+    user = replace(STEP, content=b"source $_LIB/common-functions", variables={"LIBRARY_ONLY": "1", "_LIB": "/here"})
+    assert relevant(user, ENGINE) == {"LIBRARY_ONLY": "1"}
+
+
+def test_the_engine_counts() -> None:
+    assert step_key("parent", STEP, replace(ENGINE, library=b"other")) != KEY
+    assert step_key("other", STEP, ENGINE) != KEY
+
+
+def test_the_order_of_files_and_variables_does_not_count() -> None:
+    files = (File("a", 0o644, b"1"), File("b", 0o644, b"2"))
+    step = replace(STEP, files=files)
+    turned = replace(step, files=files[::-1], variables=dict(reversed(STEP.variables.items())))
+    assert step_key("parent", step, ENGINE) == step_key("parent", turned, ENGINE)
+
+
+def test_the_day_counts_only_for_what_can_fetch() -> None:
+    tomorrow = replace(ENGINE, epoch="2026-01-02")
+    assert step_key("parent", STEP, tomorrow) == KEY
+    fetching = replace(STEP, content=b"apt-get update")
+    assert step_key("parent", fetching, ENGINE) != step_key("parent", fetching, tomorrow)
+
+
+@pytest.mark.parametrize(
+    ("texts", "fetches"),
+    [
+        ([b"install-packages vim"], True),
+        ([b"echo", b"curl http://x"], True),
+        ([b"\x7fELF\0"], True),
+        ([b"echo curly digit apt_config"], False),
+        ([b"/usr/bin/wget x"], True),
+        ([], False),
+    ],
+)
+def test_who_can_fetch(texts: list[bytes], fetches: bool) -> None:
+    assert can_fetch("hook", None, texts) is fetches
+    assert can_fetch("packages", None, texts)
+    assert can_fetch("hook", ("vim",), texts)
+
+
+def test_secrets_count_without_being_in_the_key() -> None:
+    seen: list[str] = []
+
+    def key(password: str, secret: bytes | None) -> str:
+        step = replace(STEP, variables={"DIB_PASSWORD": password})
+        seen.append(step_key("parent", step, replace(ENGINE, secret=secret)))
+        return seen[-1]
+
+    assert key("hunter22", b"store") != key("hunter23", b"store")
+    assert key("hunter22", b"store") != key("hunter22", b"another store")
+    assert key("hunter22", None) == key("hunter23", None) != key("", None)
+
+
+def test_a_root_password_is_a_secret_too() -> None:
+    step = replace(STEP, kind="root-password", argument="hunter22")
+    other = replace(step, argument="hunter23")
+    assert step_key("p", step, ENGINE) != step_key("p", other, ENGINE)
+    unkeyed = replace(ENGINE, secret=None)
+    assert step_key("p", step, unkeyed) == step_key("p", other, unkeyed)
+
+
+def test_a_variable_that_names_a_file_counts_with_its_content() -> None:
+    contents = {"/etc/key.pub": "1"}
+    engine = replace(ENGINE, file_digest=contents.get)
+    step = replace(STEP, variables={"DIB_SOURCES": "/etc/key.pub"})
+    before = step_key("parent", step, engine)
+    contents["/etc/key.pub"] = "2"
+    assert step_key("parent", step, engine) != before
+
+
+def test_the_base_and_the_disk_count() -> None:
+    keys = {base_key("sha256:a", "10G"), base_key("sha256:b", "10G"), base_key("sha256:a", "11G"), base_key("", "10G")}
+    assert len(keys) == 4
+
+
+@given(st.lists(st.binary(max_size=4), max_size=5), st.lists(st.binary(max_size=4), max_size=5))
+def test_no_two_divisions_of_the_same_bytes_have_one_digest(one: list[bytes], two: list[bytes]) -> None:
+    assert (digest(one) == digest(two)) == (one == two)
