@@ -1,0 +1,2 @@
+#!/bin/bash
+   export RELEASE=$(cat /etc/os-release)

@@ -1,0 +1,1 @@
+export WELL_FORMED=${WELL_FORMED:-yes}
