@@ -7,6 +7,7 @@ sensible value takes its place.
 
 from __future__ import annotations
 
+import functools
 import platform
 import re
 import secrets as random_source
@@ -182,10 +183,16 @@ def _elements(settings: Settings, resolution: Resolved) -> dict[str, str]:
     paths = {element.name: str(element.path) for element in resolution.elements}
     return {
         "IMAGE_ELEMENT": " ".join(paths),
-        "IMAGE_ELEMENT_YAML": yaml.safe_dump(paths, default_flow_style=False, width=2**20),
+        "IMAGE_ELEMENT_YAML": _as_yaml(tuple(paths.items())),
         "ELEMENTS_PATH": ":".join(map(str, (*settings.elements_path, builtin_elements_dir()))),
         "_LIB": str(LIBRARY),
     }
+
+
+@functools.lru_cache(maxsize=8)
+def _as_yaml(paths: tuple[tuple[str, str], ...]) -> str:
+    """The paths by name; kept, because writing YAML takes longer than all else that a phase is told."""
+    return yaml.safe_dump(dict(paths), default_flow_style=False, width=2**20)
 
 
 def _places(settings: Settings, places: Places, phase: Phase) -> dict[str, str]:

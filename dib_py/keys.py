@@ -6,6 +6,7 @@ functions are pure; what they need of files comes in as digests. ``docs/keys.rst
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -141,15 +142,19 @@ def relevant(step: StepInputs, engine: Engine) -> dict[str, str]:
     a file that it can read or, where one of these names ``_LIB``, in the library. Everything is passed to the hook; but
     a variable that none of them names can make no difference to it.
     """
-    named = set()
-    for text in (step.content, *(file.content for file in step.files)):
-        named.update(_WORD.findall(text))
+    named = frozenset().union(*map(_words, (step.content, *(file.content for file in step.files))))
     if b"_LIB" in named:
-        named.update(_WORD.findall(engine.library))
+        named |= _words(engine.library)
     return {name: value for name, value in step.variables.items() if _counts(name, step, named)}
 
 
-def _counts(name: str, step: StepInputs, named: set[bytes]) -> bool:
+@functools.lru_cache(maxsize=4096)
+def _words(text: bytes) -> frozenset[bytes]:
+    """Everything in a text that could name a variable; kept, because most files are read by many steps."""
+    return frozenset(_WORD.findall(text))
+
+
+def _counts(name: str, step: StepInputs, named: frozenset[bytes]) -> bool:
     if name in NEVER:
         return False
     by_prefix = name.startswith("DIB_") and name not in NOT_BY_PREFIX
@@ -170,9 +175,15 @@ def can_fetch(kind: str, packages: tuple[str, ...] | None, texts: Iterable[bytes
     """
     if kind == "packages" or packages is not None:
         return True
-    return any(b"\0" in text or _FETCHES.search(text) for text in texts)
+    return any(map(_fetches, texts))
 
 
+@functools.lru_cache(maxsize=4096)
+def _fetches(text: bytes) -> bool:
+    return b"\0" in text or _FETCHES.search(text) is not None
+
+
+@functools.lru_cache(maxsize=4096)
 def _of_file(file: File) -> bytes:
     return digest(
         [file.path.encode(errors="surrogateescape"), f"{file.mode & 0o7777:o}".encode(), file.content]

@@ -124,12 +124,7 @@ def make_plan(settings: Settings, catalog: Catalog | None = None, *, secret: byt
     resolution = resolve(catalog, requested_names(settings, catalog), require_os=not settings.base)
     merged = merge(resolution, settings.environ.get("RUN_PARTS_REGEX") or ALLOWED_NAMES)
     merged.refuse_unexecutable()
-    environment = plan_environment(settings, resolution, merged)
-    base = _base(settings, resolution, environment)
-    layout = None
-    if base is None:
-        layout = find_layout(resolution.elements, environment, settings)
-        environment = plan_environment(settings, resolution, merged, disk=DiskFacts.of(layout))
+    base, layout, environment = _start(settings, resolution, merged)
     foreseen = install_types.foresee(resolution, merged, environment)
     wanted = packages.compute(resolution, foreseen, environment, architecture(settings))
     plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), ())
@@ -137,15 +132,36 @@ def make_plan(settings: Settings, catalog: Catalog | None = None, *, secret: byt
     return _with_keys(replace(plan, steps=tuple(_steps(plan)), warnings=warnings), secret)
 
 
-def _base(settings: Settings, resolution: Resolution, environment: Mapping[str, str]) -> BaseSpec | None:
-    """The base image, unless the operating system's element is one that takes DIB_LOCAL_IMAGE apart itself."""
+def _start(
+    settings: Settings, resolution: Resolution, merged: MergedHooks
+) -> tuple[BaseSpec | None, Layout | None, dict[str, str]]:
+    """What the build starts on, a base image or a new disk, and the environment that goes with it."""
+    if _takes_base_apart_itself(settings, resolution):
+        settings = replace(settings, base="")
     declaring = [element.base_image for element in resolution.elements if element.base_image is not None]
     # the last one is the most particular: debian's before that of debian-minimal, on which it depends
     declared = declaring[-1] if declaring else None
-    ours = declared is not None or any((element.path / "os-family").is_file() for element in resolution.elements)
-    if not ours and resolution.has_operating_system and "--base" not in " ".join(settings.argv):
-        settings = replace(settings, base="")
-    return base_spec(settings, declared, environment)
+    if settings.base or declared is not None:
+        environment = plan_environment(settings, resolution, merged)
+        base = base_spec(settings, declared, environment)
+        if base is not None:
+            return base, None, environment
+    else:
+        base_spec(settings, None, {})  # refuses what makes no sense without a base image
+    # as in diskimage-builder, environment.d has no say in the layout, but sees it
+    layout = find_layout(resolution.elements, {"ARCH": architecture(settings), **settings.environ}, settings)
+    return None, layout, plan_environment(settings, resolution, merged, disk=DiskFacts.of(layout))
+
+
+def _takes_base_apart_itself(settings: Settings, resolution: Resolution) -> bool:
+    """Whether DIB_LOCAL_IMAGE is for a root.d hook of the operating system's element, as in diskimage-builder.
+
+    Elements made for dib-py say ``os-family`` or have a ``base-image.yaml``; --base always is for dib-py.
+    """
+    given = any(word == "--base" or word.startswith("--base=") for word in settings.argv)
+    if given or not settings.environ.get("DIB_LOCAL_IMAGE") or not resolution.has_operating_system:
+        return False
+    return not any(element.base_image or (element.path / "os-family").is_file() for element in resolution.elements)
 
 
 def _steps(plan: Plan) -> Iterator[Step]:
