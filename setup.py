@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 def element_files() -> list[tuple[str, list[str]]]:
     by_directory: dict[str, list[str]] = {}
     for path in sorted((HERE / "elements").rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".pyc":
             relative = path.relative_to(HERE)
             by_directory.setdefault(f"share/dib-py/{relative.parent}", []).append(str(relative))
     return sorted(by_directory.items())
