@@ -46,8 +46,7 @@ class StepKeys:
 
     def after(self, parent: str, step: Step) -> str:
         """The key of ``step`` after one with the key ``parent``."""
-        slot = packages.slot_of(step.phase.directory, step.name) if self._plan.packages.native else None
-        listed = self._plan.packages.slots.get(slot) if slot and step.element == packages.ELEMENT else None
+        listed = self._packages_of(step)
         content = step.source.read_bytes() if step.source is not None else b""
         argument = step.argument
         if step.kind == "run":
@@ -61,13 +60,26 @@ class StepKeys:
             kind=step.kind,
             mode=step.source.stat().st_mode if step.kind == "hook" and step.source is not None else 0,
             content=content,
-            files=self._reader.readable(step.phase.directory, content) if step.kind in ("hook", "run") else (),
+            files=self._files(step, content) if listed is None else (),
             variables=self._phase_variables(step.phase) if step.kind in ("hook", "run", "packages") else {},
             exported=self._exported,
-            packages=None if listed is None else tuple(listed),
+            packages=listed,
             argument=argument,
         )
         return keys.step_key(parent, inputs, self._engine)
+
+    def _packages_of(self, step: Step) -> tuple[str, ...] | None:
+        """The list that a hook of our package-installs reads, which is all that it reads; None for other steps."""
+        known = self._plan.packages
+        slot = packages.slot_of(step.phase.directory, step.name) if known.native else None
+        if slot is None or step.element != packages.ELEMENT or slot not in known.slots:
+            return None
+        return tuple(known.slots[slot])
+
+    def _files(self, step: Step, content: bytes) -> tuple[keys.File, ...]:
+        if step.kind not in ("hook", "run"):
+            return ()
+        return self._reader.readable(step.phase.directory, content)
 
     @cached_property
     def _facts(self) -> DiskFacts:
