@@ -17,7 +17,7 @@ GIB = 1024**3
 class Filesystem:
     """Disk and target in one: ``used`` of ``size`` bytes, on a disk that has 2 MiB more."""
 
-    def __init__(self, size: int = GIB, *, looks_slowly: float = 0) -> None:
+    def __init__(self, size: int = GIB, *, looks_slowly: float = 0, grows_slowly: float = 0) -> None:
         self.fs_size = size
         self.size = size + 2 * MIB
         self.used = 100 * MIB
@@ -26,6 +26,7 @@ class Filesystem:
         self.error: Exception | None = None
         self.stubborn = False
         self._looks_slowly = looks_slowly
+        self._grows_slowly = grows_slowly
 
     def usage(self) -> tuple[int, int]:
         if self.error is not None:
@@ -39,6 +40,7 @@ class Filesystem:
         self.size = size
 
     def grow(self) -> None:
+        time.sleep(self._grows_slowly)
         if not self.stubborn:
             self.fs_size = self.size - 2 * MIB
 
@@ -59,13 +61,24 @@ def test_room_is_there_before_anything_runs() -> None:
 
 def test_it_grows_while_the_step_writes() -> None:
     fs = Filesystem()
-    with Growth(fs, fs, interval=0.005) as growth:
+    with Growth(fs, fs, interval=0.02) as growth:
         for _ in range(10):
             fs.used += 400 * MIB
             until(lambda: fs.fs_size - fs.used >= max(512 * MIB, 0.4 * fs.fs_size))
         assert not growth.full
     assert fs.resizes == sorted(fs.resizes)
     assert fs.used / 0.6 <= fs.fs_size <= fs.used / 0.6 + 300 * MIB
+
+
+def test_growing_slowly_is_no_reason_to_look_rarely() -> None:
+    fs = Filesystem(grows_slowly=0.1)
+    with Growth(fs, fs, interval=0.01) as growth:
+        started = time.monotonic()
+        while (elapsed := time.monotonic() - started) < 1.5:
+            fs.used = 100 * MIB + int(elapsed * GIB)
+            assert fs.used < fs.fs_size
+            time.sleep(0.005)
+        assert not growth.full
 
 
 def test_nothing_happens_while_there_is_room() -> None:
