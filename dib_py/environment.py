@@ -15,7 +15,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -26,6 +26,7 @@ from dib_py.element import ENVIRONMENT_DIRECTORY, builtin_elements_dir
 from dib_py.errors import HostError
 from dib_py.hooks import MergedHooks, Resolved
 from dib_py.phases import Phase, Side
+from dib_py.secrets import Mask
 from dib_py.settings import GIB, MIB, Settings
 from dib_py.sourcing import Sourced as Sourced
 from dib_py.sourcing import failure_of as failure_of
@@ -271,7 +272,8 @@ def plan_environment(
         (hooks / ENVIRONMENT_DIRECTORY / INSTALL_TYPE_FILE).write_text(install_type_text(settings))
         sourced = _source([*origin, INSTALL_TYPE_FILE], hooks, variables)
         if sourced.variables is None:
-            raise failure_of(sourced, origin)
+            # what a file said before it failed is told, and it may have said a secret
+            raise failure_of(replace(sourced, output=Mask.of(variables).line(sourced.output)), origin)
         if sourced.variables.get("TMPDIR") == scratch:
             del sourced.variables["TMPDIR"]
     withheld = {name: value for name, value in variables.items() if name in _WITHHELD}

@@ -149,7 +149,7 @@ def _start(
     else:
         base_spec(settings, None, {})  # refuses what makes no sense without a base image
     # as in diskimage-builder, environment.d has no say in the layout, but sees it
-    layout = find_layout(resolution.elements, {"ARCH": architecture(settings), **settings.environ}, settings)
+    layout = find_layout(resolution.elements, {**settings.environ, "ARCH": architecture(settings)}, settings)
     return None, layout, plan_environment(settings, resolution, merged, disk=DiskFacts.of(layout))
 
 

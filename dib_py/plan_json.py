@@ -7,7 +7,7 @@ from typing import Any
 
 from dib_py.disk.layout import Layout
 from dib_py.plan import Plan, Step
-from dib_py.secrets import MASKED
+from dib_py.secrets import MASKED, PROXY
 
 VERSION = 1  # of the format; a new key raises nothing, a changed meaning does
 
@@ -38,11 +38,24 @@ def to_dict(plan: Plan) -> dict[str, Any]:
             for slot, wanted in plan.packages.slots.items()
         ],
         "outputs": [{"path": output.path, "format": output.format} for output in plan.outputs],
-        "environment": mask.environment(plan.environment),
+        "environment": mask.environment(_environment(plan)),
         "warnings": list(plan.warnings),
     }
     masked: dict[str, Any] = _masked(document, mask)
     return masked
+
+
+def _environment(plan: Plan) -> dict[str, str]:
+    """What the build and environment.d make of the caller's environment, and what of that is meant for builds.
+
+    The rest is the caller's own business and no program that reads plans should get to see it.
+    """
+    inherited = plan.settings.environ
+    return {
+        name: value
+        for name, value in sorted(plan.environment.items())
+        if inherited.get(name) != value or name.startswith("DIB_") or PROXY.fullmatch(name)
+    }
 
 
 def _base(plan: Plan) -> dict[str, Any]:

@@ -249,6 +249,12 @@ def test_the_first_line_of_a_secret_is_not_traced(tmp_path: Path, capfd: pytest.
     assert "hunter22" not in "".join(capfd.readouterr())
 
 
+def test_what_a_failing_file_says_is_masked(tmp_path: Path) -> None:
+    environ = {**ENVIRON, "REG_PASSWORD": "hunter22"}
+    with pytest.raises(FileError, match=r"cannot log in as me:\*\*\*$"):
+        planned(tmp_path, {"a/environment.d/10-x": "echo cannot log in as me:$REG_PASSWORD\nexit 1\n"}, environ=environ)
+
+
 def test_a_file_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dib_py.environment.LONGEST_SOURCING", 0.3)
     with pytest.raises(HostError, match="did not end"):
