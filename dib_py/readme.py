@@ -133,14 +133,19 @@ def _plain(text: str) -> str:
 
 
 def _items(blocks: tuple[str, ...]) -> Iterator[Variable]:
-    """Variables that open a block: definitions with fields or text below, and list items."""
+    """Variables that open a block: definitions with fields or text below, and list items.
+
+    One definition may be for several variables, with commas between them.
+    """
     for block in blocks:
         item = _ITEM.match(block)
         if item is None:
             continue
         fields = dict(_fields(block))
         said = fields.get("description", "") if fields else _plain(item[2].lstrip(":= -"))
-        yield Variable(item[1], said, fields.get("default", ""), fields.get("required", ""))
+        names = re.findall(_NAME, block.partition("\n")[0]) if fields else [item[1]]
+        for name in names:
+            yield Variable(name, said, fields.get("default", ""), fields.get("required", ""))
 
 
 def _fields(block: str) -> Iterator[tuple[str, str]]:

@@ -52,6 +52,13 @@ def test_a_definition_whose_fields_come_after_a_blank_line() -> None:
     assert readme.parse("DIB_ONE\n\n  :Default: 1\n").variables == (Variable("DIB_ONE", "", "1"),)
 
 
+def test_a_definition_of_several_variables() -> None:
+    assert readme.parse("``DIB_ONE``, ``DIB_TWO``\n  :Default: 1\n").variables == (
+        Variable("DIB_ONE", "", "1"),
+        Variable("DIB_TWO", "", "1"),
+    )
+
+
 def test_escaped_underscores_are_underscores() -> None:
     assert readme.parse("DIB\\_ONE\n  :Example: DIB\\_ONE=1\n").variables == (Variable("DIB_ONE"),)
 

@@ -13,7 +13,8 @@ from dib_py.lint.exclusions import ignored_by_git, ignored_codes
 from dib_py.lint.registry import COMBINATION_RULES, ELEMENT_RULES, FILE_RULES, Finding, Subject
 from dib_py.lint.sources import File, files_of
 from dib_py.phases import BY_DIRECTORY
-from dib_py.resolve import resolve
+from dib_py.resolve import requested_names, resolve
+from dib_py.settings import Settings
 
 __all__ = ["Finding", "Report", "codes", "lint"]
 
@@ -42,7 +43,7 @@ def lint(
     """Look at all elements in ``directories``: each holds elements, is one, or is a repository with ``elements/``.
 
     They may depend on each other, on what is on ``elements_path``, and on the built-in elements. ``combinations`` are
-    names of elements that go into one image. Raises ElementError for a directory without elements and for a
+    what a build would be asked for. Raises ElementError for a directory without elements and for a
     combination that does not resolve, FileError for an element-deps that is no text.
     """
     collections = [_collection(directory) for directory in directories]
@@ -101,7 +102,8 @@ def _look_at_file(file: File) -> Iterable[Finding]:
 
 
 def _look_at_combination(catalog: Catalog, names: Sequence[str]) -> Iterable[Finding]:
-    resolution = resolve(catalog, names, require_os=False)
+    asked_for = requested_names(Settings(elements=tuple(names)), catalog)
+    resolution = resolve(catalog, asked_for, require_os=False)
     for code, check in COMBINATION_RULES.items():
         for path, line, message in check(resolution):
             yield Finding(path, line, code, message)

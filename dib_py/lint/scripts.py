@@ -11,6 +11,7 @@ from dib_py.lint.sources import File
 
 _OPTION = re.compile(r"^set\s+(-.*)$")
 _INDENT = re.compile(r"^(?: {4})* {1,3}[^ ]")
+_HERE_DOCUMENT = re.compile(r"(?<!<)<<-?\s*(['\"\\]?)([A-Za-z_]\w*)")
 _EXPORT = re.compile(r"\bexport\s.*(?:\$\((?!\()|`)")
 # where a command may stand: at the start, after what ends or opens a list, after a word that takes a command
 _WHICH = re.compile(r"(?:^|[;&|({`!]|\b(?:if|then|do|while|until|else|elif|sudo|command|chroot\s+\S+)\s)\s*which\s")
@@ -73,13 +74,25 @@ def debug_trace(file: File) -> Iterator[tuple[int, str]]:
 
 @file_rule("indent")
 def indent(file: File) -> Iterator[tuple[int, str]]:
-    """A script is indented by four spaces."""
+    """A script is indented by four spaces; what it writes from here-documents may look as it must."""
     if not file.interpreter or file.is_python:
         return
-    numbers = [number for number, line in enumerate(file.lines, start=1) if _INDENT.match(line)]
+    numbers = [number for number, line in _outside_of_here_documents(file) if _INDENT.match(line)]
     if numbers:
         further = f", as {len(numbers) - 1} more of its lines" if len(numbers) > 1 else ""
         yield numbers[0], f"is not indented by 4 spaces{further}"
+
+
+def _outside_of_here_documents(file: File) -> Iterator[tuple[int, str]]:
+    ends: list[str] = []
+    for number, line in enumerate(file.lines, start=1):
+        if ends:
+            if line.strip() == ends[0]:
+                ends.pop(0)
+            continue
+        yield number, line
+        if not line.lstrip().startswith("#"):
+            ends = [word for _, word in _HERE_DOCUMENT.findall(line)]
 
 
 @file_rule("env-trace")
