@@ -1,0 +1,152 @@
+"""Which target a build uses, why, and what this machine can't build at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from stevedore.driver import DriverManager
+from stevedore.exception import NoMatches
+
+from dib_py.disk import Disk
+from dib_py.errors import TargetError, UsageError
+from dib_py.events import Events
+from dib_py.settings import Settings
+from dib_py.target import Target
+from dib_py.target.probe import Verdict, kvm_works
+
+NAMESPACE = "dib_py.target"
+HOST_DEVICES = (Path("/dev/loop-control"), Path("/dev/fuse"))
+HOST_PROGRAMS = ("qemu-storage-daemon", "mount", "unshare", "timeout", "sfdisk", "mkfs.ext4", "tar", "cp")
+
+# what diskimage-builder and distributions call an architecture, by what the kernel calls it
+_NAMES = {
+    "amd64": "x86_64",
+    "x86-64": "x86_64",
+    "arm64": "aarch64",
+    "ppc64el": "ppc64le",
+    "armhf": "armv7l",
+    "i386": "i686",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A target's name, and why it is this one, in one line."""
+
+    name: str
+    reason: str
+
+
+def choose(settings: Settings, base_trusted: bool, *, probe: Callable[[Settings], Verdict] | None = None) -> Choice:
+    """The target to use: the one asked for; else guestfs where KVM works, else host where it can and the base is
+    trusted, else guestfs without KVM.
+
+    Raises TargetError where none can work, or the one asked for can't or mayn't.
+    """
+    if settings.target == "host":
+        return _asked_for_host(base_trusted)
+    lacking_guestfs = why_no_guestfs()
+    if settings.target == "guestfs":
+        if lacking_guestfs:
+            raise TargetError(f"the guestfs target can't work here: {lacking_guestfs}", hint=_GUESTFS_HINT)
+        return Choice("guestfs", "asked for")
+    if settings.target != "auto":
+        return Choice(settings.target, "asked for")
+    lacking_host = why_no_host()
+    if lacking_guestfs:
+        if lacking_host:
+            raise TargetError(
+                f"no target can work here: guestfs: {lacking_guestfs}; host: {lacking_host}", hint=_GUESTFS_HINT
+            )
+        if not base_trusted:
+            raise TargetError(
+                f"the base image is not verified, and the guestfs target can't work here: {lacking_guestfs}",
+                hint=f"{_GUESTFS_HINT}, give the image's --base-checksum, or say --trust-base",
+            )
+        return Choice("host", f"the guestfs target can't work here: {lacking_guestfs}")
+    verdict = (probe or _probe)(settings)
+    if verdict.works:
+        return Choice("guestfs", verdict.reason)
+    if lacking_host:
+        return Choice("guestfs", f"slow, without KVM ({verdict.reason}): the host target lacks {lacking_host}")
+    if not base_trusted:
+        return Choice("guestfs", f"slow, without KVM ({verdict.reason}): nobody vouches for the base image")
+    return Choice("host", verdict.reason)
+
+
+def _asked_for_host(base_trusted: bool) -> Choice:
+    lacking = why_no_host()
+    if lacking:
+        raise TargetError(f"the host target can't work here: {lacking}", hint="--target guestfs needs none of that")
+    if not base_trusted:
+        raise TargetError(
+            "the base image is not verified, and the host target would run its programs on this machine",
+            hint="give its --base-checksum, say --trust-base, or use --target guestfs",
+        )
+    return Choice("host", "asked for")
+
+
+_GUESTFS_HINT = "install python3-guestfs and use the system's python3"
+
+
+def _probe(settings: Settings) -> Verdict:
+    return kvm_works(settings.environ)
+
+
+def why_no_guestfs() -> str:
+    """What the guestfs target lacks on this machine; empty where it has all."""
+    if importlib.util.find_spec("guestfs") is None:
+        return "this python has no libguestfs bindings"
+    return ""
+
+
+def why_no_host() -> str:
+    """What the host target lacks on this machine; empty where it has all."""
+    if os.geteuid() != 0:
+        return "it needs root"
+    for device in HOST_DEVICES:
+        if not device.exists():
+            return f"there is no {device}"
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    missing = [program for program in HOST_PROGRAMS if shutil.which(program, path=path) is None]
+    return f"{', '.join(missing)} not installed" if missing else ""
+
+
+def open_target(name: str, disk: Disk, directory: Path, settings: Settings, events: Events) -> Target:
+    """The target of that name on ``disk``, for a ``with``; ``directory`` is the build's own.
+
+    A driver is called with these arguments but the name. UsageError for a name that nobody provides.
+    """
+    try:
+        manager = DriverManager(NAMESPACE, name, on_load_failure_callback=_not_loaded)
+    except NoMatches as error:
+        raise UsageError(f"there is no target called {name}", hint="auto, guestfs and host are there") from error
+    driver: Any = manager.driver
+    return cast(Target, driver(disk, directory, settings, events))
+
+
+def _not_loaded(manager: Any, entry_point: Any, error: BaseException) -> None:
+    raise TargetError(f"the target {entry_point.name} can't be loaded: {error}") from error
+
+
+def refuse_foreign(arch: str, machine: str | None = None) -> None:
+    """Raise TargetError unless programs of ``arch`` (any of its names) run on this ``machine``; empty is this one's.
+
+    Emulated ones would, where binfmt_misc is set up, but neither in the appliance nor at a bearable speed.
+    """
+    own = machine or platform.machine()
+    wanted = arch.lower()
+    wanted = _NAMES.get(wanted, wanted)
+    if wanted in ("", "noarch", "all", "unknown", own):
+        return
+    raise TargetError(
+        f"an image for {arch} can't be built on this machine, which is {own}: its programs would not run here",
+        hint=f"build it on a machine of architecture {arch}",
+    )
