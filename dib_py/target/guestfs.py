@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from dib_py.events import Events
 from dib_py.settings import Settings
-from dib_py.target import Inspection, Mount, Output
+from dib_py.target import Inspection, Mount, Output, guestfs_terminal, host_run
 from dib_py.target import guestfs_inspect as inspection
 from dib_py.target import guestfs_layout as layouts
 from dib_py.target.guest_tree import GuestTree
@@ -24,6 +25,7 @@ from dib_py.target.guestfs_appliance import Appliance, Machine, load_bindings
 from dib_py.target.guestfs_files import GuestFiles
 from dib_py.target.guestfs_runner import Program
 from dib_py.target.guestfs_tree import HostTree
+from dib_py.target.host_devices import DISK_NAME
 from dib_py.target.probe import kvm_works
 
 if TYPE_CHECKING:
@@ -64,6 +66,18 @@ if [ -d "/sysroot$1/in_target.d" ]; then rmdir "/sysroot$1/in_target.d"; fi
 """
 
 
+# Unmounts all below the guest's root but the image's own filesystems, the last mounted first.
+_UNMOUNT_FOREIGN = r"""
+own=(OWN)
+while IFS=' ' read -r _ _ _ _ place _; do
+    printf -v place %b "$place"
+    case $place in /sysroot/*) ;; *) continue ;; esac
+    for one in "${own[@]}"; do [ "$one" != "$place" ] || continue 2; done
+    umount -l "$place"
+done < <(tac /proc/self/mountinfo)
+"""
+
+
 class GuestfsTarget:
     """See :class:`dib_py.target.Target`."""
 
@@ -79,6 +93,7 @@ class GuestfsTarget:
         self._files = GuestFiles(self._appliance)
         self._host_tree = HostTree(self._appliance, self._files, directory, events)
         self._shared_proc = False
+        self._points: list[str] = []  # where the image's own filesystems are mounted in the appliance
 
     def __enter__(self) -> GuestfsTarget:
         try:
@@ -113,11 +128,17 @@ class GuestfsTarget:
             self._mount(mount)
 
     def _mount(self, mount: Mount) -> None:
-        self._appliance.call(lambda g: g.mount_options(mount.options, mount.device, mount.path))
+        path = "/" if mount.path == "/" else self._files.resolve(mount.path)
+        self._appliance.call(lambda g: g.mount_options(mount.options, mount.device, path))
+        self._points.append(f"{SYSROOT}{path}".rstrip("/"))
 
     def layout_mounts(self, layout: Layout) -> list[Mount]:
         devices = layouts.Devices(layout, self._appliance.disk)
-        return [Mount(devices.called(one.base), one.mount_point or "", one.type) for one in layout.mounted]
+        return [
+            Mount(devices.called(one.base), one.mount_point, one.type)
+            for one in layout.mounted
+            if one.mount_point and one.mount_point.startswith("/")  # swap is not
+        ]
 
     def usage(self) -> tuple[int, int]:
         printed = self._appliance.engine_runner.check('stat -f -c "%S %b %a" /sysroot', timeout=120)
@@ -128,14 +149,16 @@ class GuestfsTarget:
         layouts.grow(self._appliance.engine_runner, self._appliance.disk, self._disk.size)
 
     def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
+        """They always are; what hooks mounted in the guest's tree goes now, as in diskimage-builder."""
+        own = " ".join(shlex.quote(path) for path in self._points)
+        self._appliance.engine_runner.check(_UNMOUNT_FOREIGN.replace("OWN", own))
         disk = self._appliance.disk
         if layout is not None:
             devices = layouts.Devices(layout, disk)
             return {name: devices.real(name) for name in devices.names()}
-        printed = self._appliance.engine_runner.check(
-            'for node in "$1"[0-9]*; do [ ! -b "$node" ] || echo "$node"; done', disk
-        )
-        return {"image0": disk, **{node[len(disk) :]: node for node in printed.split()}}
+        script = 'for node in "$1"[0-9]*; do [ ! -b "$node" ] || echo "$node"; done'
+        printed = self._appliance.engine_runner.check(script, disk)
+        return {DISK_NAME: disk, **{node[len(disk) :]: node for node in printed.split()}}
 
     def trim(self) -> None:
         self._appliance.engine_runner.check(
@@ -146,6 +169,7 @@ class GuestfsTarget:
     def unmount(self) -> None:
         self._appliance.engine_runner.check("fuser -k -M -m /sysroot >/dev/null 2>&1 || :; sync")
         self._appliance.call(lambda g: g.umount_all())
+        self._points.clear()
 
     # -- the guest
     @contextmanager
@@ -189,6 +213,16 @@ class GuestfsTarget:
         cwd: Path | None = None,
     ) -> int:
         return self._host_tree.run(argv, env=env, output=output, timeout=timeout, cwd=cwd)
+
+    def shell(self, argv: Sequence[str], *, env: Mapping[str, str], terminal: int, in_guest: bool) -> int:
+        if not in_guest:
+            return host_run.interactive(argv, env=env, terminal=terminal, proc=Path("/proc"))
+        appliance = self._appliance
+        proc = f"{SYSROOT}/proc" if self._shared_proc else ""
+        port = appliance.terminal.fileno()
+        return guestfs_terminal.shell(
+            appliance.guest_runner, port, argv, env=reachable(env), terminal=terminal, root=SYSROOT, proc=proc
+        )
 
     def sync(self) -> None:
         self._appliance.engine_runner.check("sync")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dib_py.errors import TargetError
+from dib_py.target import guestfs_terminal
 from dib_py.target.guestfs_runner import SCRIPT, Runner
 
 LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
@@ -65,10 +66,14 @@ class Appliance:
         self._lent = ""
         self.guest_runner = self._runner("guest")
         self.engine_runner = self._runner("engine")
+        self.terminal = self._runner(guestfs_terminal.PORT)  # only a port: what a user types
         self.disk = ""  # the real device inside the appliance
 
     def _runner(self, name: str) -> Runner:
         return Runner.listen(self._directory / f"runner-{name}.sock", self.last_words)
+
+    def _ports(self) -> tuple[Runner, ...]:
+        return self.guest_runner, self.engine_runner, self.terminal
 
     # -- life
     def launch(self) -> None:
@@ -109,7 +114,7 @@ class Appliance:
             label=DISK_LABEL,
             blocksize=self._sector_size,
         )
-        for runner in (self.guest_runner, self.engine_runner):
+        for runner in self._ports():
             path = str(runner.path).replace(",", ",,")
             handle.config("-chardev", f"socket,id={runner.name},path={path}")
             handle.config("-device", f"virtserialport,chardev={runner.name},name={runner.name}")
@@ -125,9 +130,10 @@ class Appliance:
         return TargetError(f"the libguestfs appliance {reason}", hint=hint)
 
     def _start_runners(self) -> None:
+        for one in self._ports():
+            one.accept()
         commands = []
         for runner in (self.guest_runner, self.engine_runner):
-            runner.accept()
             work = f"/run/dib/{runner.name}"
             port = f"/dev/virtio-ports/{runner.name}"
             commands.append(f"mkdir -p {work}; cp /run/dib.runner {work}/runner")
@@ -152,8 +158,8 @@ class Appliance:
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
-        self.guest_runner.close()
-        self.engine_runner.close()
+        for port in self._ports():
+            port.close()
 
     # -- use
     def call(self, work: Callable[[Any], T]) -> T:
@@ -208,3 +214,19 @@ class Appliance:
                     if socket in Path(f"/proc/{child}/cmdline").read_bytes():
                         found.append(int(child))
         return found
+
+
+def stale_socket_directories(parent: Path = Path("/tmp"), listening: Path = Path("/proc/net/unix")) -> list[Path]:
+    """Directories of this user that libguestfs made for sockets nobody has open any more, since its process was killed.
+
+    It always puts them there for root, whatever its temporary directory is.
+    """
+    open_sockets = listening.read_text()
+    found = []
+    for directory in parent.glob("libguestfs??????"):
+        with contextlib.suppress(OSError):
+            sockets = list(directory.iterdir())
+            ours = directory.stat().st_uid == os.geteuid() and all(one.is_socket() for one in sockets)
+            if ours and sockets and not any(f" {one}\n" in open_sockets for one in sockets):
+                found.append(directory)
+    return found

@@ -7,7 +7,6 @@ rm) would follow them into the appliance's own root: their paths are resolved fi
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import subprocess
 import tempfile
@@ -55,12 +54,13 @@ class GuestFiles:
 
     def exists(self, path: str) -> bool:
         def look(handle: Any) -> bool:
-            try:
-                handle.stat(path)  # its own "exists" does not follow links
-            except RuntimeError:
-                if handle.last_errno() not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                    raise
+            if not handle.exists(path):
                 return False
+            if handle.is_symlink(path):  # where that leads it does not look
+                try:
+                    handle.realpath(path)
+                except RuntimeError:
+                    return False
             return True
 
         return self._appliance.call(look)

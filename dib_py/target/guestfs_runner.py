@@ -110,6 +110,10 @@ class Runner:
         finally:
             self._listener.close()
 
+    def fileno(self) -> int:
+        """The connection's descriptor, for a port on which no runner waits."""
+        return self._open_port().fileno()
+
     def close(self) -> None:
         self._listener.close()
         if self._port is not None:

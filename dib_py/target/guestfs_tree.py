@@ -28,6 +28,7 @@ from dib_py.target import Output, host_run
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.guestfs_appliance import Appliance
 from dib_py.target.guestfs_files import GuestFiles
+from dib_py.target.host import TREE_NAME, with_sudo
 
 EMPTY = {"lost+found"}  # what a freshly made filesystem holds
 
@@ -99,7 +100,9 @@ class HostTree:
         """Run a host-side hook, and refuse a mount that it leaves and that the guest's later hooks would miss."""
         if self._root is None:
             raise TargetError("a host-side hook needs the guest's tree, which is not open")
-        code = host_run.run(argv, env=env, output=output, timeout=timeout, cwd=str(cwd or Path.cwd()))
+        code = host_run.run(
+            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
+        )
         for point in _mounted_below(self._root):
             place = point.relative_to(self._root)
             if not any(place == Path(one) or Path(one) in place.parents for one in HARMLESS):
@@ -115,8 +118,9 @@ class HostTree:
     @contextlib.contextmanager
     def _plain(self) -> Iterator[Path]:
         """An empty directory, all of which becomes the guest's tree."""
-        root = self._directory / "mnt"
-        root.mkdir(mode=0o755)
+        root = self._directory / TREE_NAME
+        root.mkdir(exist_ok=True)
+        root.chmod(0o755)
         namespaces.mount(root, root, flags=namespaces.MS_BIND)
         try:
             namespaces.propagation(root, namespaces.MS_SHARED)
@@ -126,13 +130,14 @@ class HostTree:
         finally:
             namespaces.umount(root, namespaces.MNT_DETACH)
             shutil.rmtree(root)
+            root.mkdir()
 
     @contextlib.contextmanager
     def _overlaid(self) -> Iterator[Path]:
         """A writable directory above the guest's tree, whose content goes into the guest afterwards."""
-        root, lower, upper, work = (self._directory / name for name in ("mnt", "guest", "upper", "work"))
+        root, lower, upper, work = (self._directory / name for name in (TREE_NAME, "guest", "upper", "work"))
         for directory in (root, lower, upper, work):
-            directory.mkdir()
+            directory.mkdir(exist_ok=directory == root)
         try:
             with self._fuse(lower):
                 _copy_attributes(lower, upper)
@@ -144,8 +149,7 @@ class HostTree:
                     namespaces.umount(root, namespaces.MNT_DETACH)
             self._put_in(upper)
         finally:
-            for directory in (root, lower):
-                directory.rmdir()
+            lower.rmdir()
             for directory in (upper, work):
                 shutil.rmtree(directory)
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import select
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dib_py import namespaces
 from dib_py.disk import Disk
 from dib_py.disk.storage_daemon import StorageDaemon, spawn
-from dib_py.events import Event, Events
+from dib_py.errors import TargetError
+from dib_py.events import Event, Events, Message
 from dib_py.settings import Settings
-from dib_py.target.guestfs import GuestfsTarget
+from dib_py.target.guestfs import GuestfsTarget, reachable
+from dib_py.target.guestfs_appliance import Appliance, Machine, stale_socket_directories
 
 sys.path.insert(0, str(Path(__file__).parent))
 import contract
@@ -67,3 +76,203 @@ class TestTree(contract.TreeContract):
 
 class TestDisk(contract.DiskContract):
     pass
+
+
+class TestGuest(contract.InGuest):
+    """What the host target does not have to prove."""
+
+    def test_first_line_is_there_long_before_the_end(self, target: GuestfsTarget) -> None:
+        arrivals: list[float] = []
+        text = "echo first; sleep 6; echo last"
+        target.run(["/bin/sh", "-c", text], env=contract.ENV, output=lambda chunk: arrivals.append(time.monotonic()))
+        assert time.monotonic() - arrivals[0] >= 5
+
+    def test_a_lot_of_output(self, target: GuestfsTarget) -> None:
+        size = 100_000_000
+        seen = 0
+
+        def count(chunk: bytes) -> None:
+            nonlocal seen
+            seen += len(chunk)
+
+        assert target.run(["head", "-c", str(size), "/dev/urandom"], env=contract.ENV, output=count, timeout=120) == 0
+        assert seen == size
+
+    def test_what_looks_like_an_end_is_output(self, target: GuestfsTarget) -> None:
+        printed = bytearray()
+        text = r"printf '\0dib-end 0123 0\n\0dib-end '"
+        assert target.run(["/bin/sh", "-c", text], env=contract.ENV, output=printed.extend) == 0
+        assert printed == b"\0dib-end 0123 0\n\0dib-end "
+
+    def test_an_error_of_the_listener_ends_the_program(self, target: GuestfsTarget) -> None:
+        def break_off(chunk: bytes) -> None:
+            raise KeyboardInterrupt
+
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            target.run(["/bin/sh", "-c", "echo x; sleep 600"], env=contract.ENV, output=break_off)
+        assert time.monotonic() - started < 30
+        assert contract.script(target, "ls -d /proc/[0-9]* | wc -l")[1].strip() in ("3", "4", "5")
+
+    def test_large_environment(self, target: GuestfsTarget) -> None:
+        env = {**contract.ENV, **{f"V{number}": "x" * 1000 for number in range(300)}}
+        printed = bytearray()
+        assert target.run(["env", "-0"], env=env, output=printed.extend) == 0
+        assert printed.count(b"x" * 1000) == 300
+
+    def test_nul_in_a_variable_is_refused(self, target: GuestfsTarget) -> None:
+        with pytest.raises(TargetError, match="NUL"):
+            target.run(["true"], env={"A": "b\0c"}, output=lambda chunk: None)
+
+    def test_terminals(self, target: GuestfsTarget) -> None:
+        code, printed = contract.script(target, "script -qec 'tty; test -t 0' /dev/null </dev/null")
+        assert (code, printed.split()) == (0, ["/dev/pts/0"])
+
+    def test_devices_are_the_real_ones(self, target: GuestfsTarget) -> None:
+        names = target.expose_devices(contract.small_layout())
+        assert set(names) == {"image0", "root"}
+        assert names["root"] == names["image0"] + "1"
+        text = 'test -b "$1" && test -b "$2" && grep " / " /proc/mounts && test -e /dev/disk/by-label/cloudimg-rootfs'
+        printed = bytearray()
+        argv = ["/bin/sh", "-c", text, "sh", *names.values()]
+        assert target.run(argv, env=contract.ENV, output=printed.extend) == 0
+        assert printed.decode().startswith(names["root"] + " ")
+        assert target.expose_devices(None) == {"image0": names["image0"], "1": names["root"]}
+
+    def test_network(self, target: GuestfsTarget) -> None:
+        if target.exists("/etc/resolv.conf"):
+            target.rename("/etc/resolv.conf", "/etc/resolv.conf.ORIG")
+        target.write("/etc/resolv.conf", target.resolver())
+        text = "getent hosts deb.debian.org && apt-get -o Acquire::Languages=none update"
+        code, printed = contract.script(target, text, timeout=300)
+        assert code == 0, printed
+        assert "Reading package lists" in printed
+
+    def test_a_shell_on_the_terminal(self, target: GuestfsTarget) -> None:
+        child, terminal = pty.fork()
+        if child == 0:
+            code = 99
+            with contextlib.suppress(BaseException):
+                code = target.shell(["/bin/bash", "--norc"], env=contract.ENV, terminal=0, in_guest=True)
+            os._exit(code)
+        os.write(terminal, b"cat /etc/debian_version; echo answer $((6*7)); sleep 100\n")
+        seen = _read_until(terminal, b"answer 42")
+        os.write(terminal, b"\x03")
+        os.write(terminal, b"exit 5\n")
+        seen += _read_until(terminal, b"exit 5")
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                os.read(terminal, 4096)
+            except OSError:  # the other side was closed
+                break
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+        assert b"no job control" not in seen
+
+
+def _read_until(terminal: int, wanted: bytes) -> bytes:
+    seen = b""
+    while wanted not in seen:
+        assert select.select([terminal], [], [], 60)[0], seen
+        seen += os.read(terminal, 4096)
+    return seen
+
+
+class TestHostTree:
+    def test_cache_mounts_are_left_out_and_others_refused(
+        self, target: GuestfsTarget, events: list[Event], tmp_path: Path
+    ) -> None:
+        (tmp_path / "cached.deb").touch()
+        with target.tree() as root:
+            mount = f'mkdir -p "{root}/tmp/yum" && mount --bind {tmp_path} "{root}/tmp/yum"'
+            assert contract.host_script(target, mount)[0] == 0
+            assert (root / "tmp/yum/cached.deb").exists()
+            assert any("/tmp/yum" in event.text for event in events if isinstance(event, Message))
+        assert target.listdir("/tmp/yum") == []
+        with target.tree() as root, pytest.raises(TargetError, match="/srv, which can't reach"):
+            contract.host_script(target, f'mount --bind {tmp_path} "{root}/srv"')
+        assert not target.exists("/srv/cached.deb")
+        assert not list(root.parent.glob("*/srv/cached.deb"))
+
+    def test_files_through_the_open_tree(self, target: GuestfsTarget) -> None:
+        with target.tree() as root:
+            target.write("/srv/between", b"1")
+            assert (root / "srv/between").read_bytes() == b"1"
+            assert target.read("/etc/os-release")
+            assert target.usage()[0] > 0
+            target.sync()
+        assert target.read("/srv/between") == b"1"
+
+    def test_a_directory_instead_of_a_file_and_the_other_way(self, target: GuestfsTarget) -> None:
+        target.make_directory("/srv/was/deep/directory")
+        target.write("/srv/was-file", b"")
+        target.write("/srv/kept", b"kept")
+        with target.tree():
+            pass
+        with target.tree() as root:
+            text = (
+                f'cd "{root}/srv" && rm -r was && echo now > was && rm was-file && mkdir -p was-file/a && mv kept moved'
+            )
+            assert contract.host_script(target, text)[0] == 0
+        assert target.read("/srv/was") == b"now\n"
+        assert target.listdir("/srv/was-file") == ["a"]
+        assert target.read("/srv/moved") == b"kept"
+        assert not target.exists("/srv/kept")
+
+    def test_capabilities_and_hard_links(self, target: GuestfsTarget, hooks: Path) -> None:
+        capability = "0x0100000200200000000000000000000000000000"  # cap_net_raw=ep
+        with target.tree() as root:
+            text = f'cd "{root}/srv" && touch capable && ln capable linked'
+            assert contract.host_script(target, text)[0] == 0
+            os.setxattr(root / "srv/capable", "security.capability", bytes.fromhex(capability[2:]))
+        with target.guest_mounts(hooks):
+            assert contract.script(target, "stat -c %h /srv/linked; test /srv/linked -ef /srv/capable")[1] == "2\n"
+        names = target._appliance.call(lambda g: [one["attrname"] for one in g.getxattrs("/srv/capable")])
+        assert "security.capability" in names
+        assert not any("overlay" in name for name in names)
+
+    def test_an_error_inside_leaves_nothing(self, target: GuestfsTarget) -> None:
+        with pytest.raises(ZeroDivisionError), target.tree() as root:
+            (root / "srv/unwanted").touch()
+            raise ZeroDivisionError
+        assert not target.exists("/srv/unwanted")
+        assert not any(root.parent in point.parents for point in namespaces.mount_points())
+        with target.tree() as root:
+            assert (root / "etc/passwd").exists()
+
+
+def test_appliance_that_does_not_start(disk: Disk, tmp_path: Path) -> None:
+    appliance = Appliance(disk.nbd(), tmp_path, Machine(launch_timeout=1.0))
+    started = time.monotonic()
+    with pytest.raises(TargetError, match="did not start within 1 s"):
+        appliance.launch()
+    appliance.close()
+    assert time.monotonic() - started < 30
+
+
+def test_proxies_on_this_machine_are_reached_from_the_appliance() -> None:
+    env = {
+        "http_proxy": "http://localhost:3128",
+        "HTTPS_PROXY": "http://user:pw@127.0.0.1:3128/",
+        "ftp_proxy": "http://[::1]",
+        "all_proxy": "socks5://proxy.example:1",
+        "no_proxy": "localhost",
+        "OTHER": "http://localhost/",
+    }
+    assert reachable(env) == {
+        **env,
+        "http_proxy": "http://169.254.2.2:3128",
+        "HTTPS_PROXY": "http://user:pw@169.254.2.2:3128/",
+        "ftp_proxy": "http://169.254.2.2",
+    }
+
+
+def test_stale_socket_directories(tmp_path: Path) -> None:
+    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "other"):
+        (tmp_path / name).mkdir()
+    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "other"):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(tmp_path / name / "guestfsd.sock"))
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(tmp_path / "libguestfsBBBBBB" / "live.sock"))
+        live.listen()
+        assert stale_socket_directories(tmp_path) == [tmp_path / "libguestfsAAAAAA"]
