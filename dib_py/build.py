@@ -70,7 +70,7 @@ def _work(job: Job, worker: supervisor.Worker) -> None:
     worker.events.emit(BuildStarted(job.settings.image_name, names, job.target, len(job.plan.steps)))
     with StorageDaemon.connect(worker.daemon_directory) as daemon:
         top = _fill_disk(job, daemon, worker)
-        output.write_all(top, job.settings, worker.events)
+        output.write_all(top, job.settings, worker.events, worker.partial)
     worker.events.emit(BuildFinished(time.monotonic() - started))
 
 

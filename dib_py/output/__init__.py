@@ -14,7 +14,7 @@ from typing import Protocol
 from dib_py.digest import digests
 from dib_py.errors import OutputError, UsageError, nearest
 from dib_py.events import Events, OutputWritten
-from dib_py.output.beside import Partial, check_directory, sweep
+from dib_py.output.beside import Naming, Partial, check_directory, hidden_name
 from dib_py.output.checksums import checksum_line
 from dib_py.output.keep import make_room
 from dib_py.settings import Settings
@@ -96,27 +96,28 @@ class _Result:
     sums: list[Partial]
 
 
-def write_all(source: Path, settings: Settings, events: Events) -> list[Path]:
+def write_all(source: Path, settings: Settings, events: Events, naming: Naming = hidden_name) -> list[Path]:
     """Write the disk ``source`` in every format of the settings, with checksum files, and return the images' paths.
 
-    Either all of them take their names or, where one can't be written, none does.
+    Either all of them take their names or, where one can't be written, none does. ``naming`` says what a file is
+    called until then.
     """
     with ExitStack() as stack:
-        results = [_write(driver, source, settings, events, stack) for driver in load(settings.image_types)]
+        results = [_write(driver, source, settings, events, naming, stack) for driver in load(settings.image_types)]
         for result in results:
             _publish(result, settings, events)
     return [result.image.destination for result in results]
 
 
-def _write(driver: Output, source: Path, settings: Settings, events: Events, stack: ExitStack) -> _Result:
+def _write(
+    driver: Output, source: Path, settings: Settings, events: Events, naming: Naming, stack: ExitStack
+) -> _Result:
     given = given_path(settings, driver)
-    sweep(Path(given))
-    image = stack.enter_context(Partial(Path(given)))
+    image = stack.enter_context(Partial(Path(given), naming))
     driver.write(source, image.path, settings, events)
-    image.settle()
     sums = []
     for kind, digest in digests(image.path, settings.checksum, f"checksum {Path(given).name}", events).items():
-        sums.append(stack.enter_context(Partial(Path(f"{given}.{kind}"))))
+        sums.append(stack.enter_context(Partial(Path(f"{given}.{kind}"), naming)))
         sums[-1].path.write_text(checksum_line(digest, given))
     return _Result(driver, image, sums)
 

@@ -1,20 +1,23 @@
-"""A file that is written beside its name and takes the name when it is whole.
-
-A partial file is locked (flock) while its build lives, so the next build can tell one that a killed build left from
-one that is being written.
-"""
+"""A file that is written beside its name and takes the name when it is whole."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from dib_py.errors import OutputError
+
+Naming = Callable[[Path], Path]
+
+
+def hidden_name(destination: Path) -> Path:
+    """A name beside ``destination`` that nothing has. A build takes its worker's instead, which is remembered."""
+    return destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.partial")
 
 
 def check_directory(destination: Path) -> None:
@@ -35,77 +38,33 @@ def check_directory(destination: Path) -> None:
 
 
 class Partial:
-    """A hidden file beside ``destination``: made empty on entry, gone on exit unless :meth:`publish` was called."""
+    """A file beside ``destination``: made empty on entry, gone on exit unless :meth:`publish` was called."""
 
-    def __init__(self, destination: Path) -> None:
+    def __init__(self, destination: Path, naming: Naming) -> None:
         self.destination = destination
-        self.path = destination  # until entered
-        self._lock = -1
+        self.path = naming(destination)
 
     def __enter__(self) -> Partial:
         try:
-            while self._lock < 0:
-                self._create()
+            self.path.touch(exist_ok=False)  # with the rights that the umask gives, whatever program writes it
         except OSError as error:
-            raise OutputError(f"{self.destination} can't be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
         return self
 
-    def _create(self) -> None:
-        name = f".{self.destination.name}.partial-{os.getpid()}-{secrets.token_hex(3)}"
-        path = self.destination.with_name(name)
-        lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_at(lock, path):
-            self.path, self._lock = path, lock
-        else:  # swept between its creation and its lock
-            os.close(lock)
-
-    def settle(self) -> None:
-        """Have the content on the disk before the name is: a power cut leaves the old file or the new one."""
-        try:
-            os.fdatasync(self._lock)
-        except OSError as error:
-            raise OutputError(f"{self.destination} can't be written: {error.strerror}") from error
-
     def publish(self) -> None:
-        """Take the name, over what has it."""
+        """Take the name, over what has it. The content is on the disk before: a power cut leaves the old or the new."""
         try:
+            with self.path.open("rb") as file:
+                os.fdatasync(file.fileno())
             self.path.rename(self.destination)
         except OSError as error:
-            raise OutputError(f"{self.destination} can't be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.destination} can't be written: {error.strerror}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(FileNotFoundError):
             self.path.unlink()
-        os.close(self._lock)
-
-
-def sweep(destination: Path) -> None:
-    """Remove the partial files that dead builds left beside ``destination``."""
-    prefix = f".{destination.name}.partial-"
-    for path in destination.parent.iterdir():
-        if path.name.startswith(prefix):
-            _remove_if_dead(path)
-
-
-def _remove_if_dead(path: Path) -> None:
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return  # it has just taken its name or gone; or it isn't ours to read
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-    except OSError:
-        pass  # its build lives
-    finally:
-        os.close(lock)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -174,12 +173,13 @@ def fake_qemu_img(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("PATH", f"{binary.parent}:{os.environ['PATH']}")
 
 
-def test_what_a_killed_build_left_is_swept_and_what_lives_is_not(disk: Path, here: Path) -> None:
-    dead, alive = here / ".image.qcow2.partial-1-aaaaaa", here / ".image.qcow2.partial-1-bbbbbb"
-    other = here / ".other.qcow2.partial-1-cccccc"
-    for path in (dead, alive, other):
-        path.touch()
-    with alive.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        output.write_all(disk, Settings(), Events())
-    assert names(here) == [alive.name, other.name, "image.qcow2"]
+def test_a_build_says_what_a_file_is_called_until_it_is_whole(disk: Path, here: Path) -> None:
+    named: list[Path] = []
+
+    def naming(final: Path) -> Path:
+        named.append(final)
+        return final.with_name(f"unfinished-{final.name}")
+
+    output.write_all(disk, Settings(checksum=("md5",)), Events(), naming)
+    assert named == [Path("image.qcow2"), Path("image.qcow2.md5")]
+    assert names(here) == ["image.qcow2", "image.qcow2.md5"]
