@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,3 +140,10 @@ def _wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_no_thread_is_left(publisher: Publisher, settings: Settings, events: Events) -> None:
+    """A build forks after it has its base, which a process of many threads had better not do."""
+    obtain(BaseSpec(publisher.url("debian.qcow2"), "", "a test"), settings, events)
+    names = {thread.name for thread in threading.enumerate()}
+    assert not {name for name in names if name.startswith(("fsspec", "asyncio", "ThreadPoolExecutor"))}
