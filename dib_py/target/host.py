@@ -45,6 +45,7 @@ class HostTarget(GuestTree):
         self._directory = directory
         self._mounts: list[Mount] = []
         self._proc: Path | None = None
+        self._running = 0  # scripts at work in the tree
         self._changing = threading.RLock()  # held while devices or mounts change: a watcher may want to grow them
 
     def __enter__(self) -> HostTarget:
@@ -120,15 +121,29 @@ class HostTarget(GuestTree):
             except host_growth.OnlineGrowthRefused:
                 self._grow_unmounted(device)
 
+    @property
+    def grows_while_mounted(self) -> bool:
+        """Whether :meth:`grow` works at any moment; else it does only while nothing of the tree is in use."""
+        return all(host_growth.may_grow_mounted(mount.fstype) for mount in self._mounts)
+
     def _grow_unmounted(self, device: str) -> None:
         """ext4 grows while mounted only with CAP_SYS_RESOURCE; without it, between two steps."""
-        if self._proc is not None:
+        if self._proc is not None or self._running:
             raise DiskError(
                 "the kernel does not let this process enlarge a mounted ext4 filesystem (CAP_SYS_RESOURCE is missing)",
                 hint="give the image's size with --image-size",
             )
         with self._remounted():
             host_growth.grow(self._devices.path(device), None)
+
+    def shrink(self, size: int) -> None:
+        """Cut the last filesystem and the partition table to ``size`` bytes; the disk is resized to that afterwards.
+
+        Remounts, so nothing may run. DiskError where the filesystem can't shrink, or has too much in it.
+        """
+        with self._changing, self._remounted():
+            host_growth.shrink(self._devices.path(self._devices.last), self._devices.room(size))
+            self._devices.shrink(size)
 
     @contextmanager
     def _remounted(self) -> Iterator[None]:
@@ -207,9 +222,10 @@ class HostTarget(GuestTree):
         cwd: str = "/",
         input: bytes = b"",
     ) -> int:
-        return host_run.run(
-            argv, env=env, output=output, root=self.root, proc=self._proc, cwd=cwd, timeout=timeout, input=input
-        )
+        with self._in_use():
+            return host_run.run(
+                argv, env=env, output=output, root=self.root, proc=self._proc, cwd=cwd, timeout=timeout, input=input
+            )
 
     @contextmanager
     def tree(self) -> Iterator[Path]:
@@ -224,14 +240,26 @@ class HostTarget(GuestTree):
         timeout: float | None = None,
         cwd: Path | None = None,
     ) -> int:
-        return host_run.run(
-            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
-        )
+        with self._in_use():
+            return host_run.run(
+                argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
+            )
 
     def shell(self, argv: Sequence[str], *, env: Mapping[str, str], terminal: int, in_guest: bool) -> int:
         """Run a shell for the user on ``terminal``, in the guest or on the host side; returns its exit code."""
         root, proc = (self.root, self._proc) if in_guest else (None, Path("/proc"))
-        return host_run.interactive(argv, env=env, terminal=terminal, root=root, proc=proc)
+        with self._in_use():
+            return host_run.interactive(argv, env=env, terminal=terminal, root=root, proc=proc)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """While open the tree is not unmounted behind the back of what runs in it."""
+        with self._changing:
+            self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
 
     def resolver(self) -> bytes:
         try:

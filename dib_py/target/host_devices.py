@@ -114,21 +114,48 @@ class Devices:
         # the kernel asks the storage daemon for the new size now, not when what it knows is too old
         process.run(["stat", "--cached=never", "--format=%s", self._backing], timeout=30)
         self._whole.resize(self._disk.size)
-        if not self.table:
-            return DISK_NAME
-        last = max((entry for entry in self.table if not entry.extended), key=lambda entry: entry.start)
-        if self._label() == "gpt":
-            process.run(["sfdisk", *_PATIENT, "--relocate", "gpt-bak-std", self.whole], timeout=60)
-        for entry in self.table:
-            if entry is last or (entry.extended and entry.start < last.start):
-                self._stretch(entry)
+        if self.table:
+            if self._label() == "gpt":
+                process.run(["sfdisk", *_PATIENT, "--relocate", "gpt-bak-std", self.whole], timeout=60)
+            self._end_at(self._disk.size, grow=True)
+        return self.last
+
+    @property
+    def last(self) -> str:
+        """The device that lies at the end of the disk."""
+        return DISK_NAME if not self.table else self._last_entry.device
+
+    @property
+    def _last_entry(self) -> PartitionEntry:
+        return max((entry for entry in self.table if not entry.extended), key=lambda entry: entry.start)
+
+    def room(self, size: int) -> int:
+        """Bytes that the last device has on a disk of ``size`` bytes."""
+        return size - _RESERVE - self._last_entry.start if self.table else size
+
+    def shrink(self, size: int) -> None:
+        """Let the last partition and the table end within ``size`` bytes, to which the disk is cut afterwards."""
+        if self.table:
+            self._end_at(size, grow=False)
+        self._whole.resize(size)
+        if self.table and self._label() == "gpt":
+            # sfdisk refuses a table whose copy is out of reach; written anew from its own dump it ends at the new size
+            dump = process.run(["sfdisk", "--dump", self.whole], timeout=60)
+            lines = [line for line in dump.splitlines() if not line.startswith(("last-lba:", "device:"))]
+            process.run(["sfdisk", *_PATIENT, self.whole], input="\n".join(lines) + "\n", timeout=60)
+
+    def _end_at(self, size: int, *, grow: bool) -> None:
+        """Write the table so that the last partition, and an extended one around it, ends within ``size`` bytes."""
+        last = self._last_entry
+        affected = [entry for entry in self.table if entry == last or (entry.extended and entry.start < last.start)]
+        for entry in sorted(affected, key=lambda entry: entry.extended, reverse=grow):  # the outer one grows first
+            self._write_length(entry, size - _RESERVE - entry.start, grow=grow)
         self.table = self._read_table()
-        length = next(entry.length for entry in self.table if entry.number == last.number)
+        length = self._last_entry.length
         if self.exposed:
             process.run(["partx", "--update", "--nr", str(last.number), self.whole], timeout=30)
         elif last.number in self._loops:
             self._loops[last.number].resize(length)
-        return last.device
 
     def close(self) -> None:
         """Detach all; partition nodes go first. DiskError for one that is still in use."""
@@ -140,10 +167,10 @@ class Devices:
         finally:
             self._whole.close()
 
-    def _stretch(self, entry: PartitionEntry) -> None:
+    def _write_length(self, entry: PartitionEntry, room: int, *, grow: bool) -> None:
         sector = self._disk.sector_size
-        length = (self._disk.size - _RESERVE - entry.start) // sector
-        if length * sector > entry.length:
+        length = room // sector
+        if (length * sector > entry.length) == grow:
             line = f"{entry.start // sector}, {length}\n"
             options = [*_PATIENT, "--force", "-N", str(entry.number)]
             process.run(["sfdisk", *options, self.whole], input=line, timeout=60)

@@ -1,4 +1,4 @@
-"""Make a filesystem fill its device, which has grown, on this machine."""
+"""Make a filesystem fill its device, or smaller than it, on this machine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dib_py.errors import DiskError
 from dib_py.target.host_mounts import unmount_below
 
 _TIMEOUT = 600
+_CAP_SYS_RESOURCE = 24
 
 
 class OnlineGrowthRefused(Exception):
@@ -31,13 +32,35 @@ def grow(node: Path, point: Path | None) -> None:
         raise DiskError(f"the last filesystem is of type {fstype or 'unknown'}, which can't grow")
 
 
+def may_grow_mounted(fstype: str) -> bool:
+    """Whether this process may enlarge a mounted filesystem of that type: ext4 wants CAP_SYS_RESOURCE for it."""
+    if not fstype.startswith("ext"):
+        return True
+    status = Path("/proc/self/status").read_text()
+    capabilities = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(capabilities >> _CAP_SYS_RESOURCE & 1)
+
+
+def shrink(node: Path, size: int) -> None:
+    """Cut the unmounted filesystem on ``node`` to ``size`` bytes; DiskError for a type that can't."""
+    fstype = process.run(["blkid", "-p", "-s", "TYPE", "-o", "value", node], timeout=60).strip()
+    if not fstype.startswith("ext"):
+        raise DiskError(f"a filesystem of type {fstype or 'unknown'} can't shrink")
+    _check_ext(node)
+    process.run(["resize2fs", node, f"{size // 1024}K"], timeout=_TIMEOUT)
+
+
+def _check_ext(node: Path) -> None:
+    try:
+        process.run(["e2fsck", "-f", "-p", node], timeout=_TIMEOUT)
+    except process.CommandFailed as error:
+        if error.returncode > 2:  # less: it was repaired
+            raise
+
+
 def _grow_ext(node: Path, point: Path | None) -> None:
     if point is None:
-        try:
-            process.run(["e2fsck", "-f", "-p", node], timeout=_TIMEOUT)
-        except process.CommandFailed as error:
-            if error.returncode > 2:  # less: it was repaired
-                raise
+        _check_ext(node)
     try:
         process.run(["resize2fs", node], timeout=_TIMEOUT)
     except process.CommandFailed as error:
