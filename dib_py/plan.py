@@ -5,6 +5,8 @@ Making one reads files and runs ``environment.d`` in a bash of its own; it chang
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from dib_py.disk.block_device import find as find_layout
 from dib_py.disk.layout import Layout
 from dib_py.element import Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
-from dib_py.errors import UsageError, nearest
+from dib_py.errors import FileError, UsageError, nearest
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
 from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
 from dib_py.resolve import Resolution, requested_names, resolve
@@ -121,8 +123,17 @@ def make_plan(settings: Settings, catalog: Catalog | None = None, *, secret: byt
     ``secret`` is the layer store's key, with which secrets enter the keys of steps. Raises DibError.
     """
     catalog = Catalog.load(settings.elements_path) if catalog is None else catalog
+    try:
+        return _plan(settings, catalog, secret)
+    except OSError as error:  # of a file that an element has and we may not read; others are named already
+        if error.filename is None:
+            raise
+        raise FileError(Path(os.fsdecode(error.filename)), f"cannot be read: {error.strerror}") from error
+
+
+def _plan(settings: Settings, catalog: Catalog, secret: bytes | None) -> Plan:
     resolution = resolve(catalog, requested_names(settings, catalog), require_os=not settings.base)
-    merged = merge(resolution, settings.environ.get("RUN_PARTS_REGEX") or ALLOWED_NAMES)
+    merged = merge(resolution, _allowed_names(settings))
     merged.refuse_unexecutable()
     base, layout, environment = _start(settings, resolution, merged)
     foreseen = install_types.foresee(resolution, merged, environment)
@@ -130,6 +141,15 @@ def make_plan(settings: Settings, catalog: Catalog | None = None, *, secret: byt
     plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), ())
     warnings = (*_warnings(plan, catalog), *wanted.warnings)
     return _with_keys(replace(plan, steps=tuple(_steps(plan)), warnings=warnings), secret)
+
+
+def _allowed_names(settings: Settings) -> str:
+    pattern = settings.environ.get("RUN_PARTS_REGEX") or ALLOWED_NAMES
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"RUN_PARTS_REGEX is no regular expression: {error}") from error
+    return pattern
 
 
 def _start(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -225,6 +226,28 @@ def test_a_break_point_that_no_build_reaches_is_refused() -> None:
     plan("frost", breakpoints=("before-install", "after-error"))
 
 
+def test_a_file_that_may_not_be_read_is_an_error_of_its_own() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # others may look into it, unlike into tmp_path
+        at = Path(shutil.copytree(SAMPLE, Path(directory) / "elements"))
+        Path(directory).chmod(0o755)
+        (at / "web" / "install.d" / "50-web").chmod(0o311)
+        mine = os.geteuid()
+        os.seteuid(mine or 65534)
+        try:
+            with pytest.raises(FileError, match="cannot be read: Permission denied") as caught:
+                plan("web", "frost", at=at)
+        finally:
+            os.seteuid(mine)
+    assert caught.value.path == at / "web" / "install.d" / "50-web"
+
+
+def test_names_that_run_can_be_widened_as_in_diskimage_builder() -> None:
+    wide = plan("web", "frost", environ={"RUN_PARTS_REGEX": "^[0-9A-Za-z._-]+$"})
+    assert "60-web.sh" in [step.name for step in wide.steps] and not wide.warnings
+    with pytest.raises(UsageError, match="RUN_PARTS_REGEX"):
+        plan("web", "frost", environ={"RUN_PARTS_REGEX": "["})
+
+
 # -- keys
 
 
@@ -367,15 +390,14 @@ def test_the_command_tells_an_error_in_one_message() -> None:
 
 
 def test_fifty_elements_are_planned_in_time() -> None:
-    """The issue's figure, with the interpreter's start; the best of a few, as this machine has other work."""
+    """Processor time with the interpreter's start: on an idle machine that is the wall time, on a busy one it holds."""
     elements = Path(diskimage_builder.__file__).parent / "elements"
-    best = 60.0
-    for _ in range(6):
-        started = time.monotonic()
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = run(*FIFTY.split(), ELEMENTS_PATH=str(elements))
-        best = min(best, time.monotonic() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0, done.stderr
-        if best < 0.7:
-            break
     assert "root.d (host)" in done.stdout
-    assert best < 0.7
+    assert min(times) < 0.7

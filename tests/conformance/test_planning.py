@@ -115,7 +115,7 @@ def test_packages_are_those_that_package_installs_squash_finds(plan: Plan, tmp_p
     assert theirs
 
 
-@pytest.mark.parametrize("distro", ["debian", "ubuntu", "centos", "fedora", "opensuse", "gentoo", "openeuler"])
+@pytest.mark.parametrize("distro", ["debian", "centos", "opensuse", "gentoo"])
 def test_translations_are_those_of_pkg_map(distro: str) -> None:
     tool = ELEMENTS / "pkg-map" / "bin" / "pkg-map"
     checked = 0
