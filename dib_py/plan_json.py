@@ -1,4 +1,8 @@
-"""The plan as JSON, for programs; ``dib_py/schema/plan.json`` is its schema, and secrets are masked."""
+"""The plan as JSON, for programs; ``dib_py/schema/plan.json`` is its schema.
+
+Secrets are masked where text from outside may hold one; names of elements, phases and files are what they are, even
+if somebody's password is the same word.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 from dib_py.disk.layout import Layout
 from dib_py.plan import Plan, Step
-from dib_py.secrets import MASKED, PROXY
+from dib_py.secrets import MASKED, PROXY, Mask
 
 VERSION = 1  # of the format; a new key raises nothing, a changed meaning does
 
@@ -20,14 +24,14 @@ def to_json(plan: Plan) -> str:
 def to_dict(plan: Plan) -> dict[str, Any]:
     """The document as plain values."""
     mask = plan.mask
-    document = {
+    return {
         "version": VERSION,
-        "base": _base(plan),
+        "base": _base(plan, mask),
         "elements": [
             {"name": element.name, "path": str(element.path), "requested": element.name in plan.settings.elements}
             for element in plan.elements
         ],
-        "steps": [_step(step) for step in plan.steps],
+        "steps": [_step(step, mask) for step in plan.steps],
         "packages": [
             {
                 "phase": slot.phase,
@@ -39,10 +43,8 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         ],
         "outputs": [{"path": output.path, "format": output.format} for output in plan.outputs],
         "environment": mask.environment(_environment(plan)),
-        "warnings": list(plan.warnings),
+        "warnings": [mask(warning) for warning in plan.warnings],
     }
-    masked: dict[str, Any] = _masked(document, mask)
-    return masked
 
 
 def _environment(plan: Plan) -> dict[str, str]:
@@ -58,12 +60,12 @@ def _environment(plan: Plan) -> dict[str, str]:
     }
 
 
-def _base(plan: Plan) -> dict[str, Any]:
+def _base(plan: Plan, mask: Mask) -> dict[str, Any]:
     if plan.base is not None:
         return {
             "kind": "image",
-            "location": str(plan.base),
-            "checksum": plan.base.checksum,
+            "location": mask(str(plan.base)),
+            "checksum": mask(plan.base.checksum),
             "source": plan.base.source,
         }
     return {"kind": "blank", "source": plan.layout.source if plan.layout else "", "disk": _disk(plan.layout)}
@@ -77,7 +79,7 @@ def _disk(layout: Layout | None) -> list[dict[str, Any]]:
     ]
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: Step, mask: Mask) -> dict[str, Any]:
     return {
         "index": step.index,
         "phase": step.phase.name,
@@ -86,17 +88,6 @@ def _step(step: Step) -> dict[str, Any]:
         "element": step.element,
         "name": step.name,
         "source": None if step.source is None else str(step.source),
-        "argument": MASKED if step.kind == "root-password" else step.argument,
+        "argument": MASKED if step.kind == "root-password" else mask(step.argument),
         "key": step.key,
     }
-
-
-def _masked(value: Any, mask: Any) -> Any:
-    """The same value with the secrets in all its texts hidden; keys are names of ours or of variables."""
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, list):
-        return [_masked(item, mask) for item in value]
-    if isinstance(value, dict):
-        return {key: _masked(item, mask) for key, item in value.items()}
-    return value

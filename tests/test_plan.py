@@ -114,6 +114,14 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     assert 'DIB_DEV_USER_PASSWORD="***"' in environment["DIB_ENV"]
 
 
+def test_a_secret_that_is_a_common_word_spoils_no_document() -> None:
+    made = plan("web", "frost", environ={"DIB_PASSWORD": "root", "A_TOKEN": "host", "B_SECRET": "frost"})
+    document = json.loads(made.to_json())
+    jsonschema.validate(document, SCHEMA)
+    assert document["steps"][0]["phase"] == "root" and document["steps"][0]["side"] == "host"
+    assert "frost" in [element["name"] for element in document["elements"]]
+
+
 def test_a_base_image_takes_the_place_of_a_layout() -> None:
     made = plan("web", "frost", base="/images/base.qcow2", base_checksum="sha256:" + "0" * 64)
     assert made.layout is None and made.base is not None
