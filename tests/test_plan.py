@@ -139,6 +139,7 @@ def test_a_base_image_needs_no_elements(tmp_path: Path) -> None:
     made = plan(base="/images/base.qcow2", one_offs=one_offs(tmp_path))
     assert [step.kind for step in made.steps] == ["run", "copy-in", "root-password"]
     assert made.elements == ()
+    assert list(lines(made))[1] == "elements  none"
 
 
 def test_the_most_particular_base_image_counts_if_all_its_variables_are_set(copy: Path) -> None:

@@ -35,7 +35,7 @@ def command(settings: Settings, as_json: bool) -> None:
 def lines(plan: Plan) -> Iterator[str]:
     """The plan for people."""
     yield from _field("base", _base(plan))
-    yield from _field("elements", " ".join(element.name for element in plan.elements))
+    yield from _field("elements", " ".join(element.name for element in plan.elements) or "none")
     for output in plan.outputs:
         yield from _field("output", f"{output.path} ({output.format})" if output.path else output.format)
     if plan.packages.slots:
