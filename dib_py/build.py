@@ -25,6 +25,7 @@ from dib_py.settings import Settings
 from dib_py.target.choose import choose, open_target
 
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
+ROOMY = 32 * GIB  # of a disk that is cut to its size at the end; it is sparse, so only what is written counts
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,18 @@ def _fill_disk(job: Job, daemon: StorageDaemon, worker: supervisor.Worker) -> Pa
     with ExitStack() as stack:
         disk = stack.enter_context(_make_disk(job, daemon, worker.daemon_directory))
         target = stack.enter_context(open_target(job.target, disk, worker.build_dir, job.settings, worker.events))
-        ImageBuild(job.plan, job.settings, job.base, disk, target, worker).run()
+        ImageBuild(job.plan, job.settings, job.base, disk, target, worker, cut=_is_cut(job)).run()
         return disk.top
+
+
+def _is_cut(job: Job) -> bool:
+    """Whether the disk has room for anything while it is built, and gets its size at the end.
+
+    The other way, growth on demand, is a race against whatever writes, and ext4 lets a process without CAP_SYS_RESOURCE
+    (most containers) not grow it while mounted. But only ext4 can shrink, and under TCG that takes too long.
+    """
+    layout = job.plan.layout
+    return layout is not None and layout.size is None and layout.root.type.startswith("ext") and job.target == "host"
 
 
 def _make_disk(job: Job, daemon: StorageDaemon, directory: Path) -> Disk:
@@ -91,5 +102,5 @@ def _make_disk(job: Job, daemon: StorageDaemon, directory: Path) -> Disk:
     if layout.size is not None:
         return Disk.create(daemon, directory, size=layout.size, sector_size=layout.sector_size)
     capacity = GROWING_CAPACITY if job.target == "guestfs" else None  # an NBD client never learns of growth
-    size = smallest_disk(layout) + START_SIZE
+    size = smallest_disk(layout) + (ROOMY if _is_cut(job) else START_SIZE)
     return Disk.create(daemon, directory, size=size, capacity=capacity, sector_size=layout.sector_size)

@@ -134,7 +134,7 @@ KINDS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses
 
 def to_json(event: Event) -> str:
     """One line of JSON, with the event's class name as ``event``."""
-    return json.dumps({"event": event.kind, **dataclasses.asdict(event)}, separators=(",", ":"))
+    return json.dumps({"event": event.kind, **vars(event)}, separators=(",", ":"))
 
 
 def from_json(line: str) -> Event:

@@ -46,7 +46,11 @@ class ImageBuild:
         disk: Disk,
         target: Target,
         worker: Worker,
+        *,
+        cut: bool,
     ) -> None:
+        """``cut``: the disk has more room than the image needs, and gets its size when the tree is complete."""
+        self._cut = cut
         self._plan = plan
         self._settings = settings
         self._base = base
@@ -85,7 +89,7 @@ class ImageBuild:
     # -- the disk
     @property
     def _grows(self) -> bool:
-        return self._plan.layout is not None and self._plan.layout.size is None
+        return self._plan.layout is not None and self._plan.layout.size is None and not self._cut
 
     def _open_disk(self) -> list[Mount]:
         """Mount the root of the image; returns what is mounted after root.d."""
@@ -118,8 +122,8 @@ class ImageBuild:
         refuse_foreign(arch)
 
     def _fit_disk(self) -> None:
-        """Give a disk that grew on demand the size that diskimage-builder would have given it."""
-        if not self._grows:
+        """Give a disk without a given size the one that diskimage-builder would have given it."""
+        if not self._grows and not self._cut:
             self._facts = replace(self._facts, size=self._disk.size)
             return
         total, free = self._target.usage()
@@ -131,7 +135,10 @@ class ImageBuild:
             efi=any(element.name.startswith("block-device-efi") for element in self._plan.elements),
         )
         wanted = -(-wanted // MIB) * MIB
-        if wanted > self._disk.size:
+        if self._cut:
+            self._target.shrink(wanted)
+            self._disk.resize(wanted)
+        elif wanted > self._disk.size:
             self._disk.resize(wanted)
             self._target.grow()
         self._facts = replace(self._facts, size=self._disk.size)

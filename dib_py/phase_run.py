@@ -48,7 +48,7 @@ class PhaseRun:
         steps = self._steps()
         if not steps:
             return
-        self._around.events.emit(PhaseStarted(self.phase.name))
+        self._around.events.emit(PhaseStarted(self.phase.name, self._inside(self.phase.directory)))
         variables = self.sourced_environment()
         for step in steps:
             self._step(step, variables)

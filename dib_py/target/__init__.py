@@ -77,6 +77,13 @@ class Target(Protocol):
         """Make the last partition and its filesystem fill the disk, which has just grown; works while mounted."""
         ...
 
+    def shrink(self, size: int) -> None:
+        """Cut the last filesystem and the partition table to ``size`` bytes; the disk is resized to that afterwards.
+
+        Remounts, so nothing may run. DiskError where the filesystem can't shrink, or has too much in it.
+        """
+        ...
+
     def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
         """From now on the disk and its partitions are proper block devices inside the guest, as bootloaders need them.
 

@@ -47,7 +47,8 @@ def shrink(node: Path, size: int) -> None:
     if not fstype.startswith("ext"):
         raise DiskError(f"a filesystem of type {fstype or 'unknown'} can't shrink")
     _check_ext(node)
-    process.run(["resize2fs", node, f"{size // 1024}K"], timeout=_TIMEOUT)
+    # -f: what resize2fs calls the minimum is an estimate, often twice of what is needed
+    process.run(["resize2fs", "-f", node, f"{size // 1024}K"], timeout=_TIMEOUT)
 
 
 def _check_ext(node: Path) -> None:
