@@ -22,7 +22,8 @@ import yaml
 
 from dib_py import phases, process
 from dib_py.disk.layout import Layout
-from dib_py.element import ENVIRONMENT_DIRECTORY, builtin_elements_dir
+from dib_py.element import ENVIRONMENT_DIRECTORY as ENVIRONMENT_DIRECTORY
+from dib_py.element import builtin_elements_dir
 from dib_py.errors import HostError
 from dib_py.hooks import MergedHooks, Resolved
 from dib_py.phases import Phase, Side
@@ -32,6 +33,7 @@ from dib_py.sourcing import Sourced as Sourced
 from dib_py.sourcing import failure_of as failure_of
 from dib_py.sourcing import parse_environment as parse_environment
 from dib_py.sourcing import sourcing_script as sourcing_script
+from dib_py.state import build_path
 
 LIBRARY = Path(__file__).resolve().parent / "lib"
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,8 +56,11 @@ _DIE = '() {  local exitcode=$?\n set +o xtrace\n echo "$@"\n exit $exitcode\n}'
 class Places:
     """Where a build works, as its hooks see it: one fixed private path, so that keys and logs are stable."""
 
-    build: Path = Path("/run/dib-py/build")
-    images: Path = Path("/run/dib-py/image")
+    build: Path = field(default_factory=build_path)
+
+    @property
+    def images(self) -> Path:
+        return self.build / "image"
 
     @property
     def hooks(self) -> Path:

@@ -6,7 +6,6 @@ field is a string, a number, a boolean, None, or a list of those.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable

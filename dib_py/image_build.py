@@ -57,7 +57,7 @@ class ImageBuild:
         self._disk = disk
         self._target = target
         self._events = worker.events
-        self._places = Places(worker.build_dir, worker.build_dir / "image")
+        self._places = Places(worker.build_dir)
         self._facts = DiskFacts()
         self._authorities: dict[str, str] = {}
         self._around = Surroundings(

@@ -24,6 +24,7 @@ from dib_py.disk import storage_daemon
 from dib_py.errors import DibError, HookFailed, HostError
 from dib_py.events import BuildFailed, Event, Events, Message
 from dib_py.namespaces import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC
+from dib_py.state import build_path
 
 MARKER = "DIB_PY_BUILD"  # in the environment of every process of a build: its directory's name
 DAEMON_DIRECTORY = "disk"
@@ -193,7 +194,8 @@ def _start_init(work: Callable[[Worker], None], directory: Path, record: sweep.R
 
 
 def _private_path() -> Path:
-    path = sweep.state_directory() / "build"
+    sweep.state_directory()
+    path = build_path()
     path.mkdir(mode=0o700, exist_ok=True)
     return path
 

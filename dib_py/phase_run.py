@@ -56,32 +56,28 @@ class PhaseRun:
 
     def sourced_environment(self) -> Mapping[str, str]:
         """The variables after ``environment.d`` was sourced in this phase's context."""
-        directory = self._around.hooks / "environment.d"
+        directory = self._around.hooks / environment.ENVIRONMENT_DIRECTORY
+        names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
         nonce = random_source.token_hex(8)
-        script = environment.sourcing_script(
-            sorted(path.name for path in directory.iterdir()) if directory.is_dir() else [],
-            self._inside("environment.d"),
-            nonce,
-        )
+        script = environment.sourcing_script(names, self._inside(environment.ENVIRONMENT_DIRECTORY), nonce)
         printed = bytearray()
-        code = self._execute(["bash", "-c", script], self._variables, printed.extend)
+        self._execute(["bash", "--noprofile", "--norc", "-c", script], self._variables, printed.extend)
         result = environment.parse_environment(bytes(printed), nonce)
         log = StepLog(self._around.events, self._around.mask)
         log(result.output)
         log.close()
-        if code != 0 or result.variables is None:
-            raise HookFailed(
-                "environment.d",
-                "environment.d",
-                code or 1,
-                reason=f"{self.phase.directory}: environment.d failed: {' '.join(log.tail) or f'exit code {code}'}",
+        if result.variables is None:
+            merged = self._around.plan.hooks.entries
+            prefix = f"{environment.ENVIRONMENT_DIRECTORY}/"
+            raise environment.failure_of(
+                result, {path[len(prefix) :]: merged[path].source for path in merged if path.startswith(prefix)}
             )
         return result.variables
 
     def _steps(self) -> list[Step]:
         planned = {step.name: step for step in self._around.plan.steps if step.phase == self.phase}
         left_out = self._around.plan.left_out(self.phase)
-        names = hooks.list_hooks(self._around.hooks / self.phase.directory)
+        names = hooks.list_hooks(self._around.hooks / self.phase.directory, self._around.plan.hooks.allowed)
         found = [
             planned.get(name) or Step(0, self.phase, "", name, "hook", "", None)
             for name in names

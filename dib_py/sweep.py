@@ -21,20 +21,20 @@ from pathlib import Path
 
 from dib_py import namespaces, process
 from dib_py.errors import DibError, HostError
+from dib_py.state import state_path
 
 BUILD_PREFIX = "dib_build."
 DIRECTORY = "directory"  # a build directory
 PARTIAL = "partial"  # a file that is renamed when it is whole
 FUSE = "fuse"  # number of a FUSE connection that the build's storage daemon serves
 
-_STATE_ROOT = Path("/var/tmp")
 _FUSE_CONTROL = Path("/sys/fs/fuse/connections")
 _ABORT = 'mount -t fusectl none "$1" && if [ -e "$1/$2/abort" ]; then echo 1 > "$1/$2/abort"; fi'
 
 
 def state_directory() -> Path:
     """This user's directory for what outlives a process: ``/var/tmp/dib-py.UID``; HostError if it isn't safe to use."""
-    path = _STATE_ROOT / f"dib-py.{os.getuid()}"
+    path = state_path()
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     found = path.lstat()

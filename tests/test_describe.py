@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from dib_py import element
 from dib_py.cli.elements import command
 from dib_py.describe import Description, Package, Virtual, describe

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from dib_py import doctor
 from dib_py.cli.doctor import command
 from dib_py.doctor import BOTH, FAIL, GUESTFS, HOST, OK, WARN, Finding, Machine

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from dib_py import element
 from dib_py.element import Catalog, Element, Override, builtin_elements_dir, split_elements_path
 from dib_py.errors import ElementError, FileError

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from dib_py import phases
 from dib_py.disk.layout import Filesystem, Layout
 from dib_py.element import Element, builtin_elements_dir

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from dib_py import element, graph
 from dib_py.cli.graph import command
 from dib_py.element import Catalog

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dib_py.element import Element
 from dib_py.errors import ElementError, FileError
 from dib_py.hooks import MergedHooks, list_hooks, merge, sort_key
-from hypothesis import given
-from hypothesis import strategies as st
 
 OBSERVED = ["-5neg", "0x10-h", "abc", "1e1-q", "3-z", "10-B", "10-a", "10_c", "020-w", "20-y", "100-x"]
 

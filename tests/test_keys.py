@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dib_py.keys import Engine, File, StepInputs, base_key, can_fetch, digest, relevant, step_key
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dib_py.keys import Engine, File, StepInputs, base_key, can_fetch, digest, relevant, step_key
 
 LIBRARY = b"cleanup() { rm -rf $TMP_BUILD_DIR/$LIBRARY_ONLY; }\n"
 ENGINE = Engine(LIBRARY, "2026-01-01", b"store")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+
 from dib_py.cli.lint import command
 from dib_py.errors import ElementError, FileError
 from dib_py.lint import codes, lint

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from dib_py import packages
 from dib_py.element import Element
 from dib_py.errors import ElementError, FileError

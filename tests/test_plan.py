@@ -18,6 +18,7 @@ from typing import Any
 import diskimage_builder
 import jsonschema
 import pytest
+
 from dib_py.cli.plan import lines
 from dib_py.element import Catalog
 from dib_py.errors import DibError, ElementError, FileError, UsageError

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from dib_py.element import Element
 from dib_py.hooks import merge
 from dib_py.reading import LARGEST_TEXT, Reader

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dib_py import readme
 from dib_py.readme import Variable
 

@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dib_py.element import Catalog
 from dib_py.errors import ElementError
 from dib_py.resolve import (
@@ -24,8 +27,6 @@ from dib_py.resolve import (
     resolve,
 )
 from dib_py.settings import Settings
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 BASIC = Path(__file__).parent / "elements" / "resolve-basic"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from dib_py.secrets import Mask, is_secret
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dib_py.secrets import Mask, is_secret
 
 
 @pytest.mark.parametrize(

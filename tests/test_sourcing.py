@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from dib_py.sourcing import failure_of, parse_environment, sourcing_script
 
 NONCE = "b2f1c0"

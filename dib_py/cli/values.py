@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dib_py.element import split_elements_path
 from dib_py.errors import UsageError, nearest
 from dib_py.phases import PHASES
 from dib_py.settings import GIB, MIB, Setting
@@ -82,7 +83,7 @@ def _path(text: str, where: str) -> Path:
 
 
 def _paths(text: str, where: str) -> tuple[Path, ...]:
-    return tuple(Path(part) for part in text.split(":") if part)
+    return split_elements_path(text)
 
 
 def _choice(text: str, where: str, choices: tuple[str, ...]) -> str:

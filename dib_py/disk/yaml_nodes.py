@@ -6,7 +6,6 @@ Values stay the text that the author wrote (``0x83`` and ``8300`` are partition 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 import yaml
 
@@ -37,7 +36,7 @@ class Mapping:
     lines: dict[str, int]
 
 
-Value = Union[Text, Sequence, Mapping]
+Value = Text | Sequence | Mapping
 
 
 @dataclass(frozen=True)

@@ -129,4 +129,3 @@ def _publish(result: _Result, settings: Settings, events: Events) -> None:
     for partial in (result.image, *result.sums):
         partial.publish()
     events.emit(OutputWritten(str(image), result.driver.name, image.stat().st_size))
-    events.info(f"Image file {image} created...")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from dib_py.base.download import Patience
 from dib_py.events import Event, Events, Message
 from dib_py.settings import Settings

@@ -6,10 +6,11 @@ import hashlib
 from contextlib import suppress
 
 import pytest
-from dib_py.base.checksum import Checksum, file_name, from_published, parse_digest
-from dib_py.errors import BaseError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dib_py.base.checksum import Checksum, file_name, from_published, parse_digest
+from dib_py.errors import BaseError
 
 A256, B256, A512 = "a" * 64, "b" * 64, "a" * 128
 URL = "https://cloud.example/bookworm/latest/debian-12%20generic.qcow2?token=1"

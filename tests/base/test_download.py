@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dib_py.base import BaseImage, BaseSpec, obtain
 from dib_py.base.download import Patience
 from dib_py.errors import BaseError

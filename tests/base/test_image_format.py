@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dib_py.base.image_format import PREFIX, compression, detect, examine, read_prefix
-from dib_py.errors import BaseError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dib_py.base.image_format import PREFIX, compression, detect, examine, read_prefix
+from dib_py.errors import BaseError
 
 
 def at(offset: int, data: bytes) -> bytes:

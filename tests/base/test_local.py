@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from dib_py.base import BaseImage, BaseSpec, obtain
 from dib_py.digest import TICK
 from dib_py.errors import BaseError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dib_py.base import BaseSpec, base_spec
 from dib_py.errors import BaseError, FileError
 from dib_py.settings import Settings

@@ -16,6 +16,7 @@ from typing import Any
 
 import fsspec
 import pytest
+
 from dib_py.base import BaseSpec, obtain
 from dib_py.base.download import Patience
 from dib_py.base.transport import shown

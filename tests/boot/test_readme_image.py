@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from guest import Guest  # noqa: E402 - beside this file, which importlib mode does not put on the path
+from guest import Guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from dib_py.cli import SUBCOMMANDS
 from dib_py.cli.completion import bash, command, fish, options, zsh
 from dib_py.cli.options import build_options

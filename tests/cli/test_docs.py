@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from dib_py.cli import SUBCOMMANDS
 from dib_py.cli.options import ONE_OFFS
 from dib_py.cli.values import convert

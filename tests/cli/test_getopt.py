@@ -6,10 +6,11 @@ import shutil
 import subprocess
 
 import pytest
-from dib_py.cli.getopt import Option, Value, parse
-from dib_py.errors import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dib_py.cli.getopt import Option, Value, parse
+from dib_py.errors import UsageError
 
 OPTIONS = [
     Option(("-o",), Value.REQUIRED, "NAME"),

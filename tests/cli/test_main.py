@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import dib_py
 import pytest
+
+import dib_py
 from dib_py.cli import CLASSIC, SUBCOMMANDS, choose
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

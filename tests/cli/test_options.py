@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dib_py.cli.options import parse
 from dib_py.errors import UsageError
 from dib_py.settings import GIB, MIB, OneOff, Settings

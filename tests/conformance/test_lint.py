@@ -11,6 +11,7 @@ from pathlib import Path
 
 import diskimage_builder
 import pytest
+
 from dib_py.lint import lint
 
 DIB_LINT = Path(sys.executable).parent / "dib-lint"

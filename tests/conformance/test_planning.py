@@ -12,6 +12,7 @@ from pathlib import Path
 
 import diskimage_builder
 import pytest
+
 from dib_py.element import Catalog, Element
 from dib_py.environment import INSTALL_TYPE_FILE, install_type_text
 from dib_py.hooks import list_hooks

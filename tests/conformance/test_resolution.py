@@ -11,6 +11,7 @@ from pathlib import Path
 
 import diskimage_builder
 import pytest
+
 from dib_py.element import Catalog
 from dib_py.errors import ElementError
 from dib_py.resolve import AlreadyProvided, NoOperatingSystem, UnknownElement, resolve
@@ -81,7 +82,7 @@ def theirs(combinations: list[list[str]]) -> list[list[object]]:
             text=True,
         )
         by_seed.append(json.loads(done.stdout))
-    return [list(outcomes) for outcomes in zip(*by_seed)]
+    return [list(outcomes) for outcomes in zip(*by_seed, strict=False)]
 
 
 def our_outcome(catalog: Catalog, asked: list[str]) -> object:
@@ -97,7 +98,7 @@ def test_every_combination_resolves_as_in_diskimage_builder(
 ) -> None:
     different = [
         (asked, ours, outcomes[0])
-        for asked, outcomes in zip(combinations, theirs)
+        for asked, outcomes in zip(combinations, theirs, strict=False)
         if (ours := our_outcome(catalog, asked)) not in outcomes
     ]
     assert different == []

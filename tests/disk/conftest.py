@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from dib_py.disk import FUSE_NAME
 from dib_py.disk.storage_daemon import StorageDaemon, spawn
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from dib_py.disk import fstab
 from dib_py.disk.block_device import FALLBACK, Defaults, find, parse
 from dib_py.disk.layout import Layout, LogicalVolume, Partition, PhysicalVolume, VolumeGroup

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dib_py.disk import GROWING_CAPACITY, Disk
 from dib_py.errors import DiskError
 

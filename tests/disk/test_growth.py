@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from dib_py.disk.growth import Growth
 from dib_py.errors import DiskError
 
@@ -150,7 +151,7 @@ def test_slow_looks_are_rare() -> None:
     fs = Filesystem(looks_slowly=0.02)
     with Growth(fs, fs, interval=0.001):
         until(lambda: len(fs.looks) > 4)
-    gaps = [after - before for before, after in zip(fs.looks[1:], fs.looks[2:])]
+    gaps = [after - before for before, after in zip(fs.looks[1:], fs.looks[2:], strict=False)]
     assert min(gaps) > 0.15
 
 

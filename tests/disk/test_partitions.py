@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dib_py.disk.layout import Filesystem, Layout, Partition, PartitionTable
 from dib_py.disk.partitions import GPT_TYPES, DoesNotFit, gpt_type, mbr_type, place, sfdisk_script, smallest_disk
 from dib_py.errors import DiskError
-from hypothesis import given
-from hypothesis import strategies as st
 
 MIB = 1024**2
 GIB = 1024**3
@@ -147,7 +149,7 @@ def test_partitions_never_overlap_nor_leave_the_disk(label: str, sizes: list[int
     what = layout(label, *parts, root, align=align if logical else MIB)
     size = 2 * GIB + odd * 65536
     places = [one for one in place(what, size) if not one.extended]
-    for before, after in zip(places, places[1:]):
+    for before, after in itertools.pairwise(places):
         assert before.start + before.length <= after.start
     for one in places:
         assert one.start % what.table.align == 0  # type: ignore[union-attr]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dib_py.disk.size import KIB, MIB, check_space, dib_size_kib, parse_percent, parse_size, shown
 from dib_py.errors import DiskError
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dib_py.disk.storage_daemon import LOG_NAME, StorageDaemon, spawn
 from dib_py.errors import DiskError, HostError
 

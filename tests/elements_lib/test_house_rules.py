@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from dib_py.element import Catalog, Element
 from dib_py.errors import DibError
 from dib_py.phases import BY_DIRECTORY

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from dib_py.errors import HostError, OutputError, UsageError
 from dib_py.output import check_output
 from dib_py.settings import Settings

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from dib_py import output
 from dib_py.errors import OutputError
 from dib_py.events import Event, Events, OutputWritten, Progress

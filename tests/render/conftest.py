@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from dib_py.events import (
     BuildFailed,
     BuildFinished,

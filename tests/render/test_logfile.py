@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dib_py.errors import UsageError
 from dib_py.render.logfile import KEPT, log_directory, open_default, open_named
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from dib_py.render.measures import amount, clock, duration, size
 
 

@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from dib_py.events import Event, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.render.plain import PlainLines, stamp
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from dib_py.events import Message
 from dib_py.render.plain import PlainLines
 from dib_py.render.sturdy import Sturdy

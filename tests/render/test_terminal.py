@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.console import Console
+
 from dib_py.events import Event
 from dib_py.render.terminal import LiveView, printable
-from rich.console import Console
 
 GOLDEN = """\
 target host: KVM does not work here

@@ -1,0 +1,16 @@
+"""Where one user's builds keep what outlives a process, and the one path at which each build sees its directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def state_path() -> Path:
+    """``/var/tmp/dib-py.UID``; nothing is made here."""
+    return Path(f"/var/tmp/dib-py.{os.getuid()}")
+
+
+def build_path() -> Path:
+    """``$TMP_BUILD_DIR``: a mount point on which each build, in its own namespace, has its real directory."""
+    return state_path() / "build"
