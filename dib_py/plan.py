@@ -178,7 +178,7 @@ def _takes_base_apart_itself(settings: Settings, resolution: Resolution) -> bool
 
     Elements made for dib-py say ``os-family`` or have a ``base-image.yaml``; --base always is for dib-py.
     """
-    given = settings.base != settings.environ.get("DIB_LOCAL_IMAGE")
+    given = any(word == "--base" or word.startswith("--base=") for word in settings.argv)
     if given or not settings.environ.get("DIB_LOCAL_IMAGE") or not resolution.has_operating_system:
         return False
     return not any(element.base_image or (element.path / "os-family").is_file() for element in resolution.elements)

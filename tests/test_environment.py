@@ -25,6 +25,7 @@ from dib_py.environment import (
 from dib_py.errors import FileError, HostError
 from dib_py.hooks import MergedHooks, Resolved, merge
 from dib_py.settings import GIB, Settings
+from dib_py.state import build_path
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "HOME": "/home/me", "TMPDIR": "/elsewhere", "CI_BUILD": "42"}
 
@@ -242,7 +243,7 @@ def test_startup_files_do_not_run(tmp_path: Path) -> None:
 def test_a_path_derived_from_the_files_own_place_is_the_builds(tmp_path: Path) -> None:
     text = 'export MINE="$(dirname "${BASH_SOURCE[0]}")/../data"\n'
     made = planned(tmp_path, {"a/environment.d/10-x": text})
-    assert made["MINE"] == "/run/dib-py/build/hooks/environment.d/../data"
+    assert made["MINE"] == f"{build_path()}/hooks/environment.d/../data"
 
 
 def test_the_first_line_of_a_secret_is_not_traced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ def test_options(argv: str, field: str, value: object) -> None:
     ("name", "text", "field", "value"),
     [
         ("ARCH", "arm64", "arch", "arm64"),
-        ("ELEMENTS_PATH", "/a::/b", "elements_path", (Path("/a"), Path("/b"))),
+        ("ELEMENTS_PATH", "/a:/b", "elements_path", (Path("/a"), Path("/b"))),
         ("DIB_IMAGE_SIZE", "10", "image_size", 10 * GIB),
         ("DIB_CHECKSUM", "1", "checksum", ("md5", "sha256")),
         ("DIB_CHECKSUM", "0", "checksum", ()),
