@@ -146,7 +146,7 @@ class _Supervisor:
         for file, reader in ((self._channel.events, lines), (self._channel.stray, stray)):
             while reader.read(file):  # every writer has ended
                 pass
-            reader.finish()
+        stray.finish()  # of an event, what has no newline is no event: its writer was killed
 
     def _dispatch(self, line: bytes) -> None:
         event = events.from_json(line.decode())
@@ -228,5 +228,7 @@ class _Lines:
         return bool(chunk)
 
     def finish(self) -> None:
-        """What follows the last newline of a build that was killed while it wrote is no line."""
-        self._rest = b""
+        """Take what follows the last newline for a line too."""
+        if self._rest:
+            self._dispatch(self._rest)
+            self._rest = b""

@@ -122,7 +122,7 @@ def sweep() -> list[str]:
         for record in _dead_records():
             for connection in record.entries(FUSE):
                 with suppress(OSError, DibError):
-                    _abort_if_stuck(int(connection))
+                    _abort_if_stuck(int(connection), record)
             with suppress(OSError):
                 removed += record.remove_all()
             record.unlock()
@@ -180,18 +180,18 @@ def _locked(file: int) -> bool:
     return True
 
 
-def _abort_if_stuck(number: int) -> None:
+def _abort_if_stuck(number: int, dead: Record) -> None:
     """Abort the connection of a killed build whose daemon can't end; its number may be another's by now."""
-    if number in _connections_in_use() or not _dying_daemons():
+    if number in _connections_in_use(dead) or not _dying_daemons():
         return
     abort_connection(number)
     time.sleep(0.1)  # the freed processes end by themselves
 
 
-def _connections_in_use() -> set[int]:
+def _connections_in_use(dead: Record) -> set[int]:
     """Connections that a living build has noted, and those whose mounts this process can see."""
     used: set[int] = set()
-    for path in _records().iterdir():
+    for path in set(_records().iterdir()) - {dead.path}:  # which is locked too, by this sweep
         with suppress(OSError), path.open("rb") as file:
             if not _locked(file.fileno()):
                 used.update(int(number) for number in Record(path).entries(FUSE))
