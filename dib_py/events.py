@@ -130,10 +130,12 @@ Subscriber = Callable[[Event], None]
 
 KINDS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps makes one for each line of a chatty hook
+
 
 def to_json(event: Event) -> str:
     """One line of JSON, with the event's class name as ``event``."""
-    return json.dumps({"event": event.kind, **vars(event)}, separators=(",", ":"))
+    return _ENCODER.encode({"event": event.kind, **vars(event)})
 
 
 def from_json(line: str) -> Event:
