@@ -66,8 +66,8 @@ if [ -d "/sysroot$1/in_target.d" ]; then rmdir "/sysroot$1/in_target.d"; fi
 """
 
 
-# Unmounts all below the guest's root but the image's own filesystems, the last mounted first.
-_UNMOUNT_FOREIGN = r"""
+# Unmounts all below the guest's root but the image's own filesystems, the last mounted first, and names the devices.
+_EXPOSE = r"""
 own=(OWN)
 while IFS=' ' read -r _ _ _ _ place _; do
     printf -v place %b "$place"
@@ -75,6 +75,7 @@ while IFS=' ' read -r _ _ _ _ place _; do
     for one in "${own[@]}"; do [ "$one" != "$place" ] || continue 2; done
     umount -l "$place"
 done < <(tac /proc/self/mountinfo)
+udevadm trigger --action=change --subsystem-match=block --settle # links by label and UUID
 """
 
 
@@ -151,7 +152,7 @@ class GuestfsTarget:
     def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
         """They always are; what hooks mounted in the guest's tree goes now, as in diskimage-builder."""
         own = " ".join(shlex.quote(path) for path in self._points)
-        self._appliance.engine_runner.check(_UNMOUNT_FOREIGN.replace("OWN", own))
+        self._appliance.engine_runner.check(_EXPOSE.replace("OWN", own))
         disk = self._appliance.disk
         if layout is not None:
             devices = layouts.Devices(layout, disk)
@@ -219,9 +220,9 @@ class GuestfsTarget:
             return host_run.interactive(argv, env=env, terminal=terminal, proc=Path("/proc"))
         appliance = self._appliance
         proc = f"{SYSROOT}/proc" if self._shared_proc else ""
-        port = appliance.terminal.fileno()
+        console = appliance.console.fileno()
         return guestfs_terminal.shell(
-            appliance.guest_runner, port, argv, env=reachable(env), terminal=terminal, root=SYSROOT, proc=proc
+            appliance.guest_runner, console, argv, env=reachable(env), terminal=terminal, root=SYSROOT, proc=proc
         )
 
     def sync(self) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dib_py.errors import TargetError
-from dib_py.target import guestfs_terminal
 from dib_py.target.guestfs_runner import SCRIPT, Runner
 
 LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
@@ -66,14 +65,14 @@ class Appliance:
         self._lent = ""
         self.guest_runner = self._runner("guest")
         self.engine_runner = self._runner("engine")
-        self.terminal = self._runner(guestfs_terminal.PORT)  # only a port: what a user types
+        self.console = self._runner("console")  # only a port: for a shell of the user
         self.disk = ""  # the real device inside the appliance
 
     def _runner(self, name: str) -> Runner:
         return Runner.listen(self._directory / f"runner-{name}.sock", self.last_words)
 
     def _ports(self) -> tuple[Runner, ...]:
-        return self.guest_runner, self.engine_runner, self.terminal
+        return self.guest_runner, self.engine_runner, self.console
 
     # -- life
     def launch(self) -> None:
@@ -117,7 +116,8 @@ class Appliance:
         for runner in self._ports():
             path = str(runner.path).replace(",", ",,")
             handle.config("-chardev", f"socket,id={runner.name},path={path}")
-            handle.config("-device", f"virtserialport,chardev={runner.name},name={runner.name}")
+            kind = "virtconsole" if runner is self.console else "virtserialport"
+            handle.config("-device", f"{kind},chardev={runner.name},name={runner.name}")
 
     def _give_up(self) -> None:
         self._overran = True

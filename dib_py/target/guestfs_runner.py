@@ -105,7 +105,7 @@ class Runner:
         self._listener.settimeout(timeout)
         try:
             self._port, _ = self._listener.accept()
-        except socket.timeout as error:
+        except TimeoutError as error:
             raise TargetError("the appliance did not open its port to the runner") from error
         finally:
             self._listener.close()
@@ -203,7 +203,7 @@ class _Run:
         self._port.settimeout(left)
         try:
             chunk = self._port.recv(_CHUNK)
-        except socket.timeout:
+        except TimeoutError:
             return None
         except OSError as error:
             raise self._gone() from error

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from dib_py import namespaces
 from dib_py.disk import Disk
 from dib_py.disk.storage_daemon import StorageDaemon, spawn
@@ -155,11 +156,12 @@ class TestGuest(contract.InGuest):
             with contextlib.suppress(BaseException):
                 code = target.shell(["/bin/bash", "--norc"], env=contract.ENV, terminal=0, in_guest=True)
             os._exit(code)
+        seen = _read_until(terminal, b"# ")
         os.write(terminal, b"cat /etc/debian_version; echo answer $((6*7)); sleep 100\n")
-        seen = _read_until(terminal, b"answer 42")
+        seen += _read_until(terminal, b"answer 42")
         os.write(terminal, b"\x03")
+        seen += _read_until(terminal, b"# ")
         os.write(terminal, b"exit 5\n")
-        seen += _read_until(terminal, b"exit 5")
         while select.select([terminal], [], [], 60)[0]:
             try:
                 os.read(terminal, 4096)
