@@ -190,15 +190,21 @@ def _abort_if_stuck(number: int, dead: Record) -> None:
 
 def _connections_in_use(dead: Record) -> set[int]:
     """Connections that a living build has noted, and those whose mounts this process can see."""
-    used: set[int] = set()
-    for path in set(_records().iterdir()) - {dead.path}:  # which is locked too, by this sweep
-        with suppress(OSError), path.open("rb") as file:
-            if not _locked(file.fileno()):
-                used.update(int(number) for number in Record(path).entries(FUSE))
+    used = connections_of_living_builds(dead)
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         major, _, minor = line.split()[2].partition(":")
         if major == "0":
             used.add(int(minor))
+    return used
+
+
+def connections_of_living_builds(dead: Record | None = None) -> set[int]:
+    """FUSE connections that builds at work have noted; ``dead`` is no such build, though this process locks it."""
+    used: set[int] = set()
+    for path in _records().iterdir():
+        with suppress(OSError), path.open("rb") as file:
+            if not (dead and dead.path == path) and not _locked(file.fileno()):
+                used.update(int(number) for number in Record(path).entries(FUSE))
     return used
 
 

@@ -13,7 +13,6 @@ import os
 import stat
 import struct
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from dib_py import process
@@ -34,7 +33,7 @@ _ATTEMPTS = 50
 _PAUSE = 0.05  # seconds, while the kernel or udev still holds a device
 
 
-class _LoopInfo(ctypes.Structure):
+class LoopInfo(ctypes.Structure):
     """struct loop_info64 of linux/loop.h."""
 
     _fields_ = (
@@ -60,7 +59,7 @@ class _LoopConfig(ctypes.Structure):
     _fields_ = (
         ("fd", ctypes.c_uint32),
         ("block_size", ctypes.c_uint32),
-        ("info", _LoopInfo),
+        ("info", LoopInfo),
         ("reserved", ctypes.c_uint64 * 8),
     )
 
@@ -111,8 +110,7 @@ class Loop:
 
     def resize(self, size: int) -> None:
         """Show ``size`` bytes of the file from now on; works while mounted."""
-        info = _LoopInfo()
-        fcntl.ioctl(self._file, _LOOP_GET_STATUS64, info)
+        info = status(self._file)
         info.sizelimit = size
         for attempt in range(_ATTEMPTS):
             try:
@@ -143,6 +141,13 @@ class Loop:
             self._file = -1
 
 
+def status(file: int) -> LoopInfo:
+    """What the kernel says of an open loop device; OSError if nothing is attached."""
+    info = LoopInfo()
+    fcntl.ioctl(file, _LOOP_GET_STATUS64, info)
+    return info
+
+
 def remove_partitions(device: Path) -> list[str]:
     """Remove the partition nodes of a loop device; returns their paths. DiskError if one stays in use."""
     nodes = sorted(Path("/sys/block", device.name).glob(f"{device.name}p*"))
@@ -168,13 +173,3 @@ def _remove_partition(device: int, number: int, name: str) -> None:
             if error.errno != errno.EBUSY or attempt == _ATTEMPTS - 1:  # udev looks into new nodes for a moment
                 raise DiskError(f"partition node /dev/{name} can't be removed: {error.strerror}") from error
             time.sleep(_PAUSE)
-
-
-def flush_whole(path: Path) -> None:
-    """Write a block device's buffers back to what is below it."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            fcntl.ioctl(file, _BLKFLSBUF)
-    finally:
-        os.close(file)

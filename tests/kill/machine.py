@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
 
 from dib_py import sweep
 from dib_py.isolation import MARKER
+from dib_py.target import loop
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -58,16 +60,26 @@ def mounts(directory: Path) -> list[str]:
 
 
 def loops_of_builds() -> set[str]:
-    """Attached loop devices whose file is, or was, the export of a build of this user."""
-    place = str(sweep.state_directory())
+    """Attached loop devices whose file is, or was, the export of a build of this user that is dead."""
+    alive = sweep.connections_of_living_builds()
     found = set()
     for device in Path("/sys/block").glob("loop*"):
-        try:
-            if place in (device / "loop/backing_file").read_text():
-                found.add(device.name)
-        except OSError:
-            continue
+        number = _connection_behind(device)
+        if number is not None and number not in alive:
+            found.add(device.name)
     return found
+
+
+def _connection_behind(device: Path) -> int | None:
+    """The FUSE connection of the export behind a loop device; None if there is none."""
+    try:
+        if str(sweep.state_directory()) not in (device / "loop/backing_file").read_text():
+            return None
+        with Path("/dev", device.name).open("rb") as file:
+            backing: int = loop.status(file.fileno()).device
+    except OSError:  # detached meanwhile
+        return None
+    return os.minor(backing)
 
 
 def stale_nodes() -> set[str]:
@@ -89,11 +101,11 @@ def sync_returns(seconds: float = 60) -> bool:
     return True
 
 
-def settled(noted: dict[int, str], build: str, directory: Path, loops: set[str], seconds: float = 15) -> list[str]:
+def settled(noted: dict[int, str], build: str, directory: Path, seconds: float = 15) -> list[str]:
     """What is still there of a build after at most ``seconds``; empty as soon as nothing is."""
     deadline = time.monotonic() + seconds
     while True:
-        left = [*remaining(noted, build), *mounts(directory), *sorted(loops_of_builds() - loops)]
+        left = [*remaining(noted, build), *mounts(directory), *sorted(loops_of_builds())]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.02)
