@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dib_py.disk.size import Usage
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target import Inspection, Mount, Output, guestfs_terminal, host_run
@@ -130,7 +131,7 @@ class GuestfsTarget:
 
     def _mount(self, mount: Mount) -> None:
         path = "/" if mount.path == "/" else self._files.resolve(mount.path)
-        self._appliance.call(lambda g: g.mount_options(mount.options, mount.device, path))
+        self._appliance.mount(mount.device, path, mount.options)
         self._points.append(f"{SYSROOT}{path}".rstrip("/"))
 
     def layout_mounts(self, layout: Layout) -> list[Mount]:
@@ -141,10 +142,10 @@ class GuestfsTarget:
             if one.mount_point and one.mount_point.startswith("/")  # swap is not
         ]
 
-    def usage(self) -> tuple[int, int]:
-        printed = self._appliance.engine_runner.check('stat -f -c "%S %b %a" /sysroot', timeout=120)
-        block, blocks, free = (int(word) for word in printed.split())
-        return block * blocks, block * free
+    def usage(self) -> Usage:
+        printed = self._appliance.engine_runner.check('stat -f -c "%S %b %f %a" /sysroot', timeout=120)
+        block, *counts = (int(word) for word in printed.split())
+        return Usage(*(block * count for count in counts))
 
     def grow(self) -> None:
         layouts.grow(self._appliance.engine_runner, self._appliance.disk, self._disk.size)

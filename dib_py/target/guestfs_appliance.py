@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ DISK_LABEL = "image"  # letters only; gives /dev/disk/guestfs/image
 _KEPT_CONSOLE = 64 * 1024  # bytes
 _SHOWN_LINES = 15
 
+_CALLED = "/dev/sda"  # what libguestfs calls its first disk, whatever the appliance's kernel does
+_SUBVOLUME = re.compile(rf"btrfsvol:{_CALLED}(?P<partition>[0-9]*)/(?P<name>.*)", re.DOTALL)
+
 T = TypeVar("T")
 
 
@@ -34,6 +38,11 @@ class Machine:
     vcpus: int = 0
     kvm: bool = False
     launch_timeout: float = LAUNCH_TIMEOUT
+
+
+def stable_name(device: str) -> str:
+    """A device's name as every appliance knows it: there is one disk, so each /dev/sdX is that."""
+    return re.sub(r"^((?:btrfsvol:)?)/dev/sd[a-z]+", rf"\g<1>{_CALLED}", device)
 
 
 def load_bindings() -> Any:
@@ -184,6 +193,21 @@ class Appliance:
             yield handle
         finally:
             self._lent = ""
+
+    def mount(self, device: str, path: str, options: str) -> None:
+        """Mount what libguestfs calls ``device`` at ``path`` of the guest, which must be free of symbolic links.
+
+        Subvolumes of btrfs it can name, but with the disk's real name, which no other appliance has: see
+        :func:`stable_name`; so they are mounted by the appliance's own mount.
+        """
+        subvolume = _SUBVOLUME.fullmatch(device)
+        if subvolume is None:
+            self.call(lambda g: g.mount_options(options, device, path))
+            return
+        partition, name = self.disk + subvolume["partition"], subvolume["name"]
+        chosen = ",".join(filter(None, [options, f"subvol={name}"]))
+        script = 'mount -t btrfs -o "$1" "$2" "/sysroot$3"'
+        self.engine_runner.check(script, chosen, partition, path)
 
     # -- its end
     def last_words(self) -> str:

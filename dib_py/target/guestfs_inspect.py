@@ -10,7 +10,7 @@ from typing import Any
 
 from dib_py.errors import BaseError
 from dib_py.target import Inspection, Mount
-from dib_py.target.guestfs_appliance import Appliance
+from dib_py.target.guestfs_appliance import Appliance, stable_name
 
 
 def inspect(appliance: Appliance) -> Inspection:
@@ -23,7 +23,7 @@ def inspect(appliance: Appliance) -> Inspection:
         )
     if len(roots) > 1:
         raise BaseError(f"the base image holds more than one operating system: on {', '.join(sorted(roots))}")
-    return appliance.call(lambda g: _describe(g, roots[0]))
+    return _describe(appliance, roots[0])
 
 
 def remembered(cache: Path) -> Inspection | None:
@@ -44,18 +44,22 @@ def remember(cache: Path, inspection: Inspection) -> None:
     fresh.replace(cache)
 
 
-def _describe(handle: Any, root: str) -> Inspection:
-    mounts = _mounts(handle, root)
-    release = _os_release(handle, mounts)
-    number = f"{handle.inspect_get_major_version(root)}.{handle.inspect_get_minor_version(root)}"
-    return Inspection(
-        mounts=tuple(mounts),
-        distro=release.get("ID") or handle.inspect_get_distro(root),
-        version=release.get("VERSION_ID") or number,
-        arch=handle.inspect_get_arch(root),
-        root_label=handle.vfs_label(root),
-        root_fstype=mounts[0].fstype,
-    )
+def _describe(appliance: Appliance, root: str) -> Inspection:
+    mounts = appliance.call(lambda g: _mounts(g, root))
+    release = _os_release(appliance, mounts)
+
+    def ask(handle: Any) -> Inspection:
+        number = f"{handle.inspect_get_major_version(root)}.{handle.inspect_get_minor_version(root)}"
+        return Inspection(
+            mounts=tuple(mounts),
+            distro=release.get("ID") or handle.inspect_get_distro(root),
+            version=release.get("VERSION_ID") or number,
+            arch=handle.inspect_get_arch(root),
+            root_label=handle.vfs_label(root),
+            root_fstype=mounts[0].fstype,
+        )
+
+    return appliance.call(ask)
 
 
 def _mounts(handle: Any, root: str) -> list[Mount]:
@@ -64,26 +68,26 @@ def _mounts(handle: Any, root: str) -> list[Mount]:
     mounts = []
     for path in sorted(found, key=lambda path: (len(path), path)):
         try:
-            mounts.append(Mount(found[path], path, handle.vfs_type(found[path])))
+            mounts.append(Mount(stable_name(found[path]), path, handle.vfs_type(found[path])))
         except RuntimeError:
             if path == "/":
                 raise
     return mounts
 
 
-def _os_release(handle: Any, mounts: list[Mount]) -> dict[str, str]:
+def _os_release(appliance: Appliance, mounts: list[Mount]) -> dict[str, str]:
     """The fields of os-release; {} for what has none (Windows)."""
-    values = {}
+
+    def read(handle: Any) -> list[str]:
+        has_one = handle.is_file("/etc/os-release", followsymlinks=True)
+        return list(handle.read_lines("/etc/os-release")) if has_one else []
+
     try:
         for mount in mounts:
             if mount.path in ("/", "/usr"):
-                handle.mount_ro(mount.device, mount.path)
-        if not handle.is_file("/etc/os-release", followsymlinks=True):
-            return {}
-        for line in handle.read_lines("/etc/os-release"):
-            name, separator, value = line.partition("=")
-            if separator:
-                values[name.strip()] = value.strip().strip("\"'")
+                appliance.mount(mount.device, mount.path, "ro")
+        lines = appliance.call(read)
     finally:
-        handle.umount_all()
-    return values
+        appliance.call(lambda g: g.umount_all())
+    pairs = (line.partition("=") for line in lines)
+    return {name.strip(): value.strip().strip("\"'") for name, separator, value in pairs if separator}
