@@ -81,7 +81,7 @@ class DiskFacts:
     mountpoints: tuple[str, ...] = ("/",)
     size: int | None = None
     devices: Mapping[str, str] = field(default_factory=dict)
-    base_image: Path | None = None
+    base_image: str = ""  # where it comes from, as the plan says it
 
     @classmethod
     def of(cls, layout: Layout) -> DiskFacts:
@@ -222,8 +222,8 @@ def _disk(settings: Settings, disk: DiskFacts, phase: Phase) -> dict[str, str]:
         "DIB_BOOT_LABEL": disk.boot_label,
         "DIB_MOUNTPOINTS": "|".join(disk.mountpoints),
     }
-    if disk.base_image is not None and phase.side is Side.HOST:
-        variables["DIB_BASE_IMAGE"] = str(disk.base_image)
+    if disk.base_image:
+        variables["DIB_BASE_IMAGE"] = disk.base_image
     if order >= phases.PHASES.index(phases.BLOCK_DEVICE):
         size = disk.size or settings.image_size
         if size is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dib_py import environment, guest
-from dib_py.base import BaseImage
+from dib_py.base import BaseImage, image_cache
 from dib_py.breakpoints import Breakpoints
 from dib_py.disk import Disk, fstab
 from dib_py.disk.growth import Growth
@@ -33,6 +33,7 @@ from dib_py.phases import (
 from dib_py.plan import Plan
 from dib_py.settings import MIB, Settings
 from dib_py.target import Mount, Target
+from dib_py.target.choose import refuse_foreign
 
 
 class ImageBuild:
@@ -103,33 +104,33 @@ class ImageBuild:
         return later
 
     def _open_base(self) -> list[Mount]:
-        assert self._base is not None  # a plan has a base or a layout
-        found = self._target.inspect()
-        self._refuse_foreign(found.arch)
+        assert self._base is not None and self._plan.base is not None  # a plan has a base or a layout
+        digest = self._base.digest.replace(":", "-")
+        found = self._target.inspect(image_cache(self._settings) / "inspected" / f"{self._target.name}-{digest}.json")
+        refuse_foreign(found.arch)
         self._target.mount(found.mounts)
         if self._settings.image_size is not None:
             self._target.grow()
         points = tuple(mount.path for mount in found.mounts if mount.path.startswith("/"))
         self._facts = DiskFacts(
-            found.root_label, found.root_fstype, mountpoints=points, size=self._disk.size, base_image=self._base.path
+            found.root_label,
+            found.root_fstype,
+            mountpoints=points,
+            size=self._disk.size,
+            base_image=self._plan.base.location,
         )
         self._events.info(f"base image: {found.distro} {found.version}, {found.arch}")
         return []
-
-    def _refuse_foreign(self, arch: str) -> None:
-        from dib_py.target.choose import refuse_foreign
-
-        refuse_foreign(arch)
 
     def _fit_disk(self) -> None:
         """Give a disk without a given size the one that diskimage-builder would have given it."""
         if not self._grows and not self._cut:
             self._facts = replace(self._facts, size=self._disk.size)
             return
-        total, free = self._target.usage()
+        usage = self._target.usage()
         layout = self._plan.layout
         wanted = KIB * dib_size_kib(
-            (total - free) // KIB,
+            (usage.size - usage.free) // KIB,
             extra_mib=None if self._settings.image_extra_size is None else self._settings.image_extra_size / MIB,
             journal_mib=self._settings.mkfs_journal_size if layout and layout.root.type == "ext4" else None,
             efi=any(element.name.startswith("block-device-efi") for element in self._plan.elements),

@@ -6,12 +6,15 @@ The phase directory is read again when the phase starts, since hooks add hooks t
 from __future__ import annotations
 
 import secrets as random_source
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py import environment, hooks
+from dib_py.disk import growth
+from dib_py.disk.size import MIB
 from dib_py.errors import HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.guest import HOOKS_IN_GUEST
@@ -117,11 +120,13 @@ class PhaseRun:
 
     def _full_disk(self) -> str:
         """A failed step on a full disk failed because of it, whatever it printed."""
+        if shutil.disk_usage(self._around.hooks).free < 16 * MIB:
+            return f": the filesystem of {self._around.hooks} on this machine is full"
         try:
-            _, free = self._around.target.usage()
+            usage = self._around.target.usage()
         except TargetError:
             return ""
-        return ": the image's disk is full" if free < 1024**2 else ""
+        return f": {growth.explain_full(usage.size, given=True)}" if growth.is_full(usage) else ""
 
     def _carry_out(self, step: Step, variables: Mapping[str, str], log: StepLog) -> int:
         if step.kind == "hook":

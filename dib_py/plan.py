@@ -165,7 +165,8 @@ def _start(
         environment = plan_environment(settings, resolution, merged)
         base = base_spec(settings, declared, environment)
         if base is not None:
-            return base, None, environment
+            facts = DiskFacts(base_image=base.location)
+            return base, None, plan_environment(settings, resolution, merged, disk=facts)
     else:
         base_spec(settings, None, {})  # refuses what makes no sense without a base image
     # as in diskimage-builder, environment.d has no say in the layout, but sees it

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from dib_py.disk.size import GIB, MIB, shown
+from dib_py.disk.size import GIB, MIB, Usage, shown
 from dib_py.errors import DibError, DiskError
 
 START_SIZE = GIB  # bytes of room for the root of a disk that grows
-FULL = MIB  # bytes: a filesystem with less than that free is full
+_KEPT_BACK = 16 * MIB  # what ext4 gives to nobody, or a fiftieth if that is less (its reserved clusters)
 
 _STEP = 256 * MIB  # sizes are whole steps, so that a long write does not resize for every little bit
 _SLOWNESS = 10  # a look that took t seconds is followed by t times this of rest
@@ -21,7 +21,7 @@ _SLOWNESS = 10  # a look that took t seconds is followed by t times this of rest
 class Growing(Protocol):
     """What is asked of the target (:class:`dib_py.target.Target` has both)."""
 
-    def usage(self) -> tuple[int, int]: ...
+    def usage(self) -> Usage: ...
     def grow(self) -> None: ...
 
 
@@ -95,21 +95,21 @@ class Growth:
         """Look once, and grow where there is need; raises what :meth:`Target.grow` does."""
         with self._busy:
             started = time.monotonic()
-            size, free = self._target.usage()
+            usage = self._target.usage()
             self._look = time.monotonic() - started
-            wanted = self._wanted(size, free) if self._grows else size
-            if wanted > size:
-                size, free = self._grow(size, wanted)
-            self._full = self._full or free < FULL
+            wanted = self._wanted(usage.size, usage.free) if self._grows else usage.size
+            if wanted > usage.size:
+                usage = self._grow(usage.size, wanted)
+            self._full = self._full or is_full(usage)
 
-    def _grow(self, size: int, wanted: int) -> tuple[int, int]:
+    def _grow(self, size: int, wanted: int) -> Usage:
         """Enlarge disk and filesystem, and return what :meth:`Target.usage` then says."""
         self._disk.resize(self._disk.size + wanted - size)
         self._target.grow()
-        new_size, free = self._target.usage()
-        if new_size <= size:  # it would be tried again and again
+        usage = self._target.usage()
+        if usage.size <= size:  # it would be tried again and again
             raise DiskError(f"the disk grew to {shown(self._disk.size)}, but the root filesystem did not")
-        return new_size, free
+        return usage
 
     def _wanted(self, size: int, free: int) -> int:
         """How large the filesystem should be."""
@@ -129,6 +129,11 @@ class Growth:
             except Exception as error:  # a thread's exception would vanish otherwise
                 self._error = DiskError(f"the disk could not be watched: {error}")
                 return
+
+
+def is_full(usage: Usage) -> bool:
+    """Whether a filesystem takes no more data; some kernels keep back from root, too, what is kept for it."""
+    return usage.available <= min(usage.size // 50, _KEPT_BACK) + MIB
 
 
 def explain_full(size: int, *, given: bool) -> str:

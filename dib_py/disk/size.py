@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from dib_py.errors import DiskError
 
@@ -33,6 +34,14 @@ _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?%")
 
 EFI_KIB = 525 * 1024  # what diskimage-builder adds for an EFI system partition
 _ROUNDING_KIB = 64
+
+
+class Usage(NamedTuple):
+    """How full a filesystem is, in bytes; ``available`` leaves out what is kept back for root."""
+
+    size: int
+    free: int
+    available: int
 
 
 def parse_size(text: str) -> int:

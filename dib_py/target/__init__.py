@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dib_py.disk.layout import Layout
+from dib_py.disk.size import Usage
 
 Output = Callable[[bytes], None]  # called with each chunk that a script prints, as it comes
 
@@ -57,8 +58,11 @@ class Target(Protocol):
         """Partition and format a blank disk."""
         ...
 
-    def inspect(self) -> Inspection:
-        """Find the operating system and its filesystems on a base image; nothing stays mounted."""
+    def inspect(self, cache: Path | None = None) -> Inspection:
+        """Find the operating system and its filesystems on a base image; nothing stays mounted.
+
+        A target for which that is slow remembers the result in ``cache``, which belongs to this image's content.
+        """
         ...
 
     def mount(self, mounts: Sequence[Mount]) -> None:
@@ -69,8 +73,8 @@ class Target(Protocol):
         """The mounts of a layout that :meth:`create` made, in mounting order."""
         ...
 
-    def usage(self) -> tuple[int, int]:
-        """Size and free bytes of the root filesystem."""
+    def usage(self) -> Usage:
+        """How full the root filesystem is."""
         ...
 
     def grow(self) -> None:

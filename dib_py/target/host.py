@@ -19,6 +19,7 @@ from pathlib import Path
 from dib_py import namespaces, process
 from dib_py.disk import Disk
 from dib_py.disk.layout import Layout
+from dib_py.disk.size import Usage
 from dib_py.errors import DiskError, TargetError
 from dib_py.events import Events
 from dib_py.settings import Settings
@@ -77,7 +78,7 @@ class HostTarget(GuestTree):
             node = self._devices.path(_device_name(layout, filesystem.base))
             process.run(mkfs_argv(filesystem, str(node)), timeout=600)
 
-    def inspect(self) -> Inspection:
+    def inspect(self, cache: Path | None = None) -> Inspection:
         return host_inspect.inspect(self._devices, self._directory / "inspected")
 
     def layout_mounts(self, layout: Layout) -> list[Mount]:
@@ -104,12 +105,12 @@ class HostTarget(GuestTree):
     def own_mount_points(self) -> set[Path]:
         return {self.root if mount.path == "/" else self.resolved(mount.path) for mount in self._mounts}
 
-    def usage(self) -> tuple[int, int]:
+    def usage(self) -> Usage:
         try:
             found = os.statvfs(self.root)
         except OSError as error:
             raise TargetError(f"the root filesystem can't be asked: {error.strerror}") from error
-        return found.f_blocks * found.f_frsize, found.f_bfree * found.f_frsize
+        return Usage(*(blocks * found.f_frsize for blocks in (found.f_blocks, found.f_bfree, found.f_bavail)))
 
     def grow(self) -> None:
         with self._changing:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dib_py import process
+from dib_py.disk.size import MIB
 from dib_py.errors import DiskError
 from dib_py.target.host_mounts import unmount_below
 
 _TIMEOUT = 600
 _CAP_SYS_RESOURCE = 24
+_FLEXIBLE_TABLES = 256 * MIB  # two flexible groups of 16, each with 8 MiB of inodes: ext4 with an inode for each 4 KiB
 
 
 class OnlineGrowthRefused(Exception):
@@ -47,8 +49,10 @@ def shrink(node: Path, size: int) -> None:
     if not fstype.startswith("ext"):
         raise DiskError(f"a filesystem of type {fstype or 'unknown'} can't shrink")
     _check_ext(node)
-    # -f: what resize2fs calls the minimum is an estimate, often twice of what is needed
-    process.run(["resize2fs", "-f", node, f"{size // 1024}K"], timeout=_TIMEOUT)
+    # The inode tables of groups that go lie in the first ones (flex_bg) and give their room only to the next resize.
+    for step in (size + _FLEXIBLE_TABLES, size):
+        # -f: what resize2fs calls the minimum is an estimate, often twice of what is needed
+        process.run(["resize2fs", "-f", node, f"{step // 1024}K"], timeout=_TIMEOUT)
 
 
 def _check_ext(node: Path) -> None:

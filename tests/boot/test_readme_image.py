@@ -63,7 +63,7 @@ def test_cloud_init_applied_the_seed(guest: Guest) -> None:
 
 def test_root_filesystem_has_grown_to_the_disk(guest: Guest) -> None:
     root = next(fs for fs in guest.agent("guest-get-fsinfo") if fs["mountpoint"] == "/")
-    assert root["total-bytes"] > 5.5 * 1024**3
+    assert root["total-bytes"] > 5.2 * 1024**3  # of 6: inodes and the journal take their part
 
 
 def test_root_is_named_by_label_or_uuid(guest: Guest) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from dib_py.disk.growth import Growth
+from dib_py.disk.size import Usage
 from dib_py.errors import DiskError
 
 MIB = 1024**2
@@ -29,12 +30,13 @@ class Filesystem:
         self._looks_slowly = looks_slowly
         self._grows_slowly = grows_slowly
 
-    def usage(self) -> tuple[int, int]:
+    def usage(self) -> Usage:
         if self.error is not None:
             raise self.error
         self.looks.append(time.monotonic())
         time.sleep(self._looks_slowly)
-        return self.fs_size, max(self.fs_size - self.used, 0)
+        free = max(self.fs_size - self.used, 0)
+        return Usage(self.fs_size, free, free)
 
     def resize(self, size: int) -> None:
         self.resizes.append(size)

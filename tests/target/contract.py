@@ -340,7 +340,7 @@ class DiskContract(InGuest):
     """The disk under the tree."""
 
     def test_usage_follows_what_is_written(self, target: Target) -> None:
-        size, free = target.usage()
+        size, free, _ = target.usage()
         assert 0 < free < size <= DISK_SIZE
         target.write("/srv/large", os.urandom(20 * 1024**2))
         target.sync()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from dib_py import namespaces
 from dib_py.disk import Disk
 from dib_py.disk.layout import Filesystem, Layout, Partition, PartitionTable
@@ -155,10 +156,10 @@ def test_grow_between_steps(fstype: str, label: str | None, tmp_path: Path) -> N
     with host_target(tmp_path, size=512 * MIB) as (disk, target):
         _made(target, _layout(fstype, label))
         target.write("/kept", b"data")
-        before, _ = target.usage()
+        before = target.usage().size
         disk.resize(1024 * MIB)
         target.grow()
-        after, _ = target.usage()
+        after = target.usage().size
         assert after - before > 440 * MIB
         assert target.read("/kept") == b"data"
         target.write("/large", os.urandom(16 * MIB))
@@ -168,7 +169,7 @@ def test_grow_between_steps(fstype: str, label: str | None, tmp_path: Path) -> N
 def test_grow_while_a_step_runs(tmp_path: Path) -> None:
     with host_target(tmp_path, size=512 * MIB) as (disk, target):
         _made(target, _layout("xfs", "gpt"))
-        before, _ = target.usage()
+        before = target.usage().size
         disk.resize(1024 * MIB)
         grown = threading.Timer(0.3, target.grow)
         grown.start()
