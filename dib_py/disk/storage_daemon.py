@@ -14,9 +14,11 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as UnixSocket
 from typing import Any, TypeVar
 
 from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, StateError
@@ -31,6 +33,7 @@ _PR_SET_PDEATHSIG = 1
 _SUN_PATH_MAX = 107
 _REPLY_LIMIT = 16 * 1024**2  # bytes of one reply; a chain of hundreds of nodes is described in one
 _COMMAND_TIMEOUT = 300.0  # seconds; a command drains what is in flight first
+_NUDGE = 0.5  # seconds without an answer, a hundred times of what one takes
 _POLL = 0.001  # seconds between looks at something that ends soon
 
 T = TypeVar("T")
@@ -89,6 +92,30 @@ def _escaped(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
+@contextlib.contextmanager
+def _nudging(path: str) -> Iterator[None]:
+    """While open, connect to ``path`` once more whenever a while has passed.
+
+    A client that comes while the daemon starts can be seen by two of its threads at once. One accepts it, the other
+    then waits in accept() and answers nobody, SIGTERM neither, until it gets a client of its own (qemu 7.2).
+    """
+    answered = threading.Event()
+
+    def nudge() -> None:
+        while not answered.wait(_NUDGE):
+            with contextlib.suppress(OSError), UnixSocket(AF_UNIX) as second:
+                second.settimeout(_NUDGE)
+                second.connect(path)
+
+    thread = threading.Thread(target=nudge, name="storage-daemon-nudge", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        answered.set()
+        thread.join()
+
+
 class StorageDaemon:
     """A synchronous QMP client: the connection's event loop runs in a thread of its own, for its whole life."""
 
@@ -105,17 +132,18 @@ class StorageDaemon:
         daemon = cls(directory)
         socket = str(socket_path(directory, SOCKET_NAME))
         deadline = time.monotonic() + timeout
-        while True:
-            try:
-                daemon._call(daemon._client.connect(socket), timeout)
-                return daemon
-            except (QMPError, OSError, FutureTimeout) as error:
-                if time.monotonic() >= deadline:
-                    daemon.close()
-                    raise DiskError(
-                        f"the storage daemon did not answer within {timeout:g} s{daemon._tail()}"
-                    ) from error
-                time.sleep(_POLL)
+        with _nudging(socket):
+            while True:
+                try:
+                    daemon._call(daemon._client.connect(socket), timeout)
+                    return daemon
+                except (QMPError, OSError, FutureTimeout) as error:
+                    if time.monotonic() >= deadline:
+                        daemon.close()
+                        raise DiskError(
+                            f"the storage daemon did not answer within {timeout:g} s{daemon._tail()}"
+                        ) from error
+                    time.sleep(_POLL)
 
     def __enter__(self) -> StorageDaemon:
         return self
