@@ -16,12 +16,13 @@ def _stuck_daemon(listener: socket.socket) -> None:
     """As qemu-storage-daemon is when two of its threads see its first client."""
     client, _ = listener.accept()
     listener.accept()[0].close()
-    with client, client.makefile("rw") as stream:
-        print(json.dumps(GREETING), file=stream, flush=True)
-        for line in stream:
-            request = json.loads(line)
+    with client:
+        client.sendall(json.dumps(GREETING).encode() + b"\n")
+        while data := client.recv(4096):
+            request = json.loads(data)
             value = {} if request["execute"] == "qmp_capabilities" else ["all"]
-            print(json.dumps({"return": value, "id": request.get("id")}), file=stream, flush=True)
+            reply = {"return": value, **({"id": request["id"]} if "id" in request else {})}
+            client.sendall(json.dumps(reply).encode() + b"\n")
 
 
 def test_a_daemon_that_waits_for_a_second_client(tmp_path: Path) -> None:
