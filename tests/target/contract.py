@@ -1,8 +1,8 @@
 """What every target promises: classes of tests that the guestfs and the host target pass alike.
 
-A test module makes a subclass of each (``RunContract``, ``FilesContract``, ``TreeContract``, ``DiskContract``) and has a module-wide fixture ``target``: open, on a disk made from
-:func:`small_layout`, its root mounted and :func:`minimal_debian` unpacked in it, with nothing else open. Tests share
-that tree, so each keeps to names of its own.
+A test module makes a subclass of each (``RunContract``, ``FilesContract``, ``TreeContract``, ``DiskContract``) and has
+a module-wide fixture ``target``: open, on a disk made from :func:`small_layout`, its root mounted and
+:func:`minimal_debian` unpacked in it, with nothing else open. Tests share that tree, so each keeps to names of its own.
 """
 
 from __future__ import annotations
