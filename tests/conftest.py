@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def debian_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minimal Debian as a tar archive, made once; DIB_PY_TEST_MINBASE names one that is there already."""
+    named = os.environ.get("DIB_PY_TEST_MINBASE")
+    if named:
+        return Path(named)
+    archive = tmp_path_factory.mktemp("tree") / "minbase.tar"
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", archive], check=True, timeout=900)
+    return archive

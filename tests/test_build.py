@@ -25,17 +25,6 @@ PHASES = (
 HOST = ("root", "extra-data", "post-root", "pre-finalise", "cleanup")
 
 
-@pytest.fixture(scope="session")
-def debian_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minimal Debian as a tar archive; DIB_PY_TEST_MINBASE names one that is there already."""
-    named = os.environ.get("DIB_PY_TEST_MINBASE")
-    if named:
-        return Path(named)
-    archive = tmp_path_factory.mktemp("tree") / "minbase.tar"
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", archive], check=True, timeout=900)
-    return archive
-
-
 def start(directory: Path, tree: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "dib_py", "-n", "--target", "host", "-o", "out", *arguments],
