@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dib_py.errors import TargetError, UsageError
 from dib_py.events import Events
 from dib_py.settings import Settings

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from dib_py.target import probe
 from dib_py.target.probe import Verdict, kvm_works, race
 
