@@ -177,13 +177,19 @@ def _trickle(seconds: float) -> Trick:
     return trick
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what these tests are about."""
+
+
 @pytest.fixture
 def publisher() -> Iterator[Publisher]:
     published = Publisher()
     handler = type("Bound", (Handler,), {"publisher": published})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.block_on_close = False
+    server = Server(("127.0.0.1", 0), handler)
     published.server = server
     published.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -128,3 +128,14 @@ def test_any_bytes_are_judged_without_a_crash(start: bytes) -> None:
         detect(start)
     except BaseError as error:
         assert "is no disk image" in error.message
+
+
+def test_an_image_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "image.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "32M"], check=True)
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 8M", str(path)], check=True, stdout=subprocess.DEVNULL)
+    assert examine(path)[0] == "qcow2"
+    with path.open("r+b") as file:
+        file.truncate(4 * 1024**2)
+    with pytest.raises(BaseError, match="is no whole qcow2 image: its tables lead to data that is not in it"):
+        examine(path)
