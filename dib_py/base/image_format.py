@@ -7,6 +7,7 @@ first sector for a qcow2 that refers to files of this machine.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from dib_py.disk.image import refuse_references
@@ -87,11 +88,31 @@ def examine(path: Path) -> tuple[str, int]:
     except DibError as error:
         raise BaseError(error.message, hint=error.hint, where=str(path)) from error
     if info.get("format-specific", {}).get("data", {}).get("corrupt") or info.get("dirty-flag"):
-        raise BaseError(f"is a damaged {found} image", hint=f"qemu-img check -r all {path}", where=str(path))
+        hint = f"qemu-img check -r all {shlex.quote(str(path))}"
+        raise BaseError(f"is a damaged {found} image", hint=hint, where=str(path))
+    if found == "qcow2":
+        _check_whole(path)
     return found, int(info["virtual-size"])
 
 
+def _check_whole(path: Path) -> None:
+    """Raise BaseError if the image's tables lead to data that isn't there, as in a copy that was cut off.
+
+    Without this, a hole reads as zeros or as an error in the middle of the build.
+    """
+    try:
+        run([*_LIMITS, "qemu-img", "check", "--output=json", "-f", "qcow2", path], timeout=60)
+    except CommandFailed as error:
+        if error.returncode == _CORRUPTIONS:
+            raise BaseError(
+                "is no whole qcow2 image: its tables lead to data that is not in it",
+                hint="it was cut off or damaged: get it again",
+                where=str(path),
+            ) from error
+
+
 # a header that was made to keep qemu busy or to fill the memory stops there, not here
+_CORRUPTIONS = 2  # exit code of qemu-img check; 3 is leaks, which cost space only
 _LIMITS = ("prlimit", "--as=2147483648", "--cpu=30")
 
 
