@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,7 +129,7 @@ class MergedHooks:
                 raise FileError(
                     entry.source,
                     f"hook {directory}/{name} of element {entry.element} is not executable, so it would not run",
-                    hint=f"chmod +x {entry.source}",
+                    hint=f"chmod +x {shlex.quote(str(entry.source))}",
                 )
 
     def stage(self, directory: Path) -> None:

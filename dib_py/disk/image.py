@@ -6,6 +6,7 @@ the header is looked at here before any qemu does.
 
 from __future__ import annotations
 
+import shlex
 import struct
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def refuse_references(path: Path, image_format: str) -> None:
     if image_format not in FORMATS:
         raise DiskError(
             f"a base image of format {image_format} can't be used as it is",
-            hint=f"convert it first: qemu-img convert -O qcow2 {path} base.qcow2",
+            hint=f"convert it first: qemu-img convert -O qcow2 {shlex.quote(str(path))} base.qcow2",
             where=str(path),
         )
     if image_format != "qcow2":
@@ -38,7 +39,7 @@ def refuse_references(path: Path, image_format: str) -> None:
     if len(header) < 72 or header[:4] != _QCOW2_MAGIC:
         raise DiskError("this is no qcow2 image", where=str(path))
     _, version, backing_offset = _QCOW2_HEADER.unpack_from(header)
-    hint = f"make it whole: qemu-img convert -O qcow2 {path} base.qcow2"
+    hint = f"make it whole: qemu-img convert -O qcow2 {shlex.quote(str(path))} base.qcow2"
     if backing_offset:
         raise DiskError("the base image needs a backing file of its own", hint=hint, where=str(path))
     features = int.from_bytes(header[_INCOMPATIBLE_FEATURES], "big") if version >= 3 else 0

@@ -81,7 +81,7 @@ def given_path(settings: Settings, driver: Output) -> str:
 
 def check_output(settings: Settings) -> None:
     """Raise OutputError or UsageError for whatever would keep the results from being written."""
-    if not stem(settings).rpartition("/")[2]:
+    if stem(settings).rpartition("/")[2] in ("", ".", ".."):
         raise UsageError(f"-o names no file: '{settings.image_name}'")
     for driver in load(settings.image_types):
         destination = Path(given_path(settings, driver))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,7 @@ def check_directory(destination: Path) -> None:
     directory = destination.parent
     if not directory.is_dir():
         what = "is no directory" if directory.exists() else "does not exist"
-        raise OutputError(f"the output directory {directory} {what}", hint=f"mkdir -p {directory}")
+        raise OutputError(f"the output directory {directory} {what}", hint=f"mkdir -p {shlex.quote(str(directory))}")
     if destination.is_dir():
         raise OutputError(f"the output {destination} is a directory")
     if destination.exists() and not destination.is_file():

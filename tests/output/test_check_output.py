@@ -38,6 +38,7 @@ def test_unknown_format_names_the_known_ones() -> None:
         (Settings(image_types=()), "no output format"),
         (Settings(image_types=("raw", "qcow2", "raw")), "asked for twice: raw"),
         (Settings(image_name="some/"), "-o names no file: 'some/'"),
+        (Settings(image_name="some/.."), "-o names no file: 'some/..'"),
         (Settings(image_name=".raw", image_types=("raw",)), "-o names no file"),
         (Settings(compress=False, compression="zstd"), "-u and --compression zstd contradict"),
         (Settings(compression="zstd", qemu_img_options="compat=0.10"), "compat=0.10 .* knows no zstd"),
@@ -118,3 +119,9 @@ def test_formats_of_third_parties(here: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(here), "XDG_CACHE_HOME": str(here / "cache")}
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, stdout=subprocess.PIPE)
     assert done.stdout == b"asked\n"
+
+
+def test_the_way_out_can_be_pasted() -> None:
+    with pytest.raises(OutputError, match="the output directory my images does not exist") as caught:
+        check_output(Settings(image_name="my images/x"))
+    assert caught.value.hint == "mkdir -p 'my images'"
