@@ -12,6 +12,7 @@ import platform
 import re
 import secrets as random_source
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -46,6 +47,7 @@ _KEPT = re.compile(r"DIB_.*|.*_proxy|.*_PROXY|PATH|HOME|TERM|ELEMENTS_PATH|TMPDI
 _NOT_IN_GUEST = re.compile(r"TMPDIR|VIRTUAL_ENV|BASH_ENV|ENV|LD_.*|BASH_FUNC_.*|XDG_RUNTIME_DIR")
 # What a plan keeps from environment.d: start-up files that bash would run, and where temporary files go.
 _WITHHELD = frozenset({"BASH_ENV", "ENV", "TMPDIR"})
+_SOURCING_PROGRAMS = ("bash", "env", "base64")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DEBIAN_ARCHITECTURES = {"ppc64le": "ppc64el", "i686": "i386", "i586": "i386"}
 
@@ -313,6 +315,12 @@ def _source(names: Iterable[str], hooks: Path, variables: Mapping[str, str]) -> 
     environment = {name: value for name, value in variables.items() if name not in _WITHHELD}
     environment.update(TMPDIR=scratch, TMP_HOOKS_PATH=str(hooks))
     script = sourcing_script(names, hooks / ENVIRONMENT_DIRECTORY, nonce, cwd=scratch)
+    missing = [program for program in _SOURCING_PROGRAMS if shutil.which(program, path=environment.get("PATH")) is None]
+    if missing:
+        raise HostError(
+            f"environment.d could not be sourced: {', '.join(missing)} not installed",
+            hint="dib-py doctor lists what is needed",
+        )
     try:
         printed = process.run(
             ["bash", "--noprofile", "--norc", "-c", script], env=environment, timeout=LONGEST_SOURCING

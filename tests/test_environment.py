@@ -93,11 +93,11 @@ def test_what_the_layout_says_reaches_every_phase(tmp_path: Path) -> None:
     assert variables["DIB_MOUNTPOINTS"] == "/|/boot"
 
 
-def test_the_base_image_is_told_to_the_host_only(tmp_path: Path) -> None:
+def test_the_base_image_is_told_in_every_phase(tmp_path: Path) -> None:
     resolution = tree(tmp_path, {"a/x": ""})
-    disk = DiskFacts(base_image=Path("/base.qcow2"))
-    assert build_variables(settings(), resolution, phases.ROOT, disk=disk)["DIB_BASE_IMAGE"] == "/base.qcow2"
-    assert "DIB_BASE_IMAGE" not in build_variables(settings(), resolution, phases.INSTALL, disk=disk)
+    disk = DiskFacts(base_image="/base.qcow2")
+    for phase in (phases.ROOT, phases.INSTALL):
+        assert build_variables(settings(), resolution, phase, disk=disk)["DIB_BASE_IMAGE"] == "/base.qcow2"
 
 
 def test_the_guest_gets_the_callers_environment_and_its_own_paths(tmp_path: Path) -> None:
@@ -271,3 +271,11 @@ def bash(script: str, variables: dict[str, str]) -> str:
 def test_merged_hooks_without_environment_files_are_enough() -> None:
     empty = SimpleNamespace(elements=())
     assert plan_environment(settings(), empty, MergedHooks({}))["CI_BUILD"] == "42"
+
+
+def test_a_program_that_sourcing_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bash", "env"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match=r"environment\.d could not be sourced: base64 not installed"):
+        planned(tmp_path, {"a/environment.d/10-x": ""}, environ={"PATH": str(tmp_path)})
