@@ -15,6 +15,7 @@ from dib_py.settings import GIB, MIB, Setting
 OFF = frozenset({"", "0", "false", "no", "off"})
 BREAKPOINTS = (*(f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")), "after-error")
 CHECKSUMS = ("md5", "sha256")
+LARGEST_DISK = 2**50  # bytes; qcow2 ends not far above
 
 
 def convert(setting: Setting, text: str, where: str) -> Any:
@@ -62,7 +63,10 @@ def _seconds(text: str, where: str) -> float:
 
 
 def _gib(text: str, where: str) -> int:
-    return int(_number(text, where, "a size in GiB, such as 10 or 2.5") * GIB)
+    size = int(_number(text, where, "a size in GiB, such as 10 or 2.5") * GIB)
+    if size > LARGEST_DISK:
+        raise UsageError(f"{where} takes a size in GiB up to {LARGEST_DISK // GIB}, not '{text}'")
+    return size
 
 
 def _mib(text: str, where: str) -> int:

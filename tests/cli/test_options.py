@@ -134,6 +134,7 @@ def test_a_ramdisk_is_asked_for_by_the_name_of_the_command() -> None:
         ("--image-size ten", {}, "--image-size takes a size in GiB, such as 10 or 2.5, not 'ten'"),
         ("--image-size -1", {}, "--image-size takes a size in GiB"),
         ("--image-size nan", {}, "--image-size takes a size in GiB"),
+        ("--image-size 99999999", {}, "--image-size takes a size in GiB up to 1048576, not '99999999'"),
         ("", {"DIB_IMAGE_SIZE": "10G"}, "DIB_IMAGE_SIZE takes a size in GiB"),
         ("--image-extra-size x", {}, "--image-extra-size takes a size in MiB"),
         ("--max-online-resize 1.5", {}, "--max-online-resize takes a whole number"),
