@@ -22,7 +22,8 @@ from dib_py.image_build import ImageBuild
 from dib_py.phases import Side
 from dib_py.plan import Plan
 from dib_py.settings import Settings
-from dib_py.target.choose import choose, open_target
+from dib_py.state import build_root
+from dib_py.target.choose import choose, open_target, refuse_foreign
 
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 ROOMY = 32 * GIB  # of a disk that is cut to its size at the end; it is sparse, so only what is written counts
@@ -43,8 +44,10 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber) -> int:
     events = Events(*subscribers)
     for warning in plan.warnings:
         events.warning(warning)
+    refuse_foreign(settings.arch)
     output.check_output(settings)
-    check_space(supervisor.build_root(settings), min(settings.image_size or SPACE_NEEDED, SPACE_NEEDED))
+    supervisor.check_build_root(settings)
+    check_space(build_root(settings), min(settings.image_size or SPACE_NEEDED, SPACE_NEEDED))
     base = obtain(plan.base, settings, events) if plan.base else None
     trusted = base is None or base.verified or settings.trust_base
     choice = choose(settings, base_trusted=trusted)

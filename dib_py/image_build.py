@@ -13,7 +13,7 @@ from dib_py.disk import Disk, fstab
 from dib_py.disk.growth import Growth
 from dib_py.disk.size import KIB, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
-from dib_py.errors import ElementError
+from dib_py.errors import ElementError, TargetError
 from dib_py.isolation import Worker
 from dib_py.phase_run import PhaseRun, Surroundings
 from dib_py.phases import (
@@ -32,6 +32,7 @@ from dib_py.phases import (
 )
 from dib_py.plan import Plan
 from dib_py.settings import MIB, Settings
+from dib_py.state import build_root
 from dib_py.target import Mount, Target
 from dib_py.target.choose import refuse_foreign
 
@@ -62,7 +63,14 @@ class ImageBuild:
         self._facts = DiskFacts()
         self._authorities: dict[str, str] = {}
         self._around = Surroundings(
-            plan, target, worker.events, self._places.hooks, Path.cwd(), settings.hook_timeout, plan.mask
+            plan,
+            target,
+            worker.events,
+            build_root(settings),
+            self._places.hooks,
+            Path.cwd(),
+            settings.hook_timeout,
+            plan.mask,
         )
         self._breaks = Breakpoints(settings.breakpoints, settings.environ, target, worker)
         self._resolver = guest.Resolver(target)
@@ -106,7 +114,12 @@ class ImageBuild:
     def _open_base(self) -> list[Mount]:
         assert self._base is not None and self._plan.base is not None  # a plan has a base or a layout
         digest = self._base.digest.replace(":", "-")
-        found = self._target.inspect(image_cache(self._settings) / "inspected" / f"{self._target.name}-{digest}.json")
+        cache = image_cache(self._settings) / "inspected" / f"{self._target.name}-{digest}.json"
+        try:
+            found = self._target.inspect(cache)
+        except TargetError as error:
+            error.where = error.where or str(self._plan.base)
+            raise
         refuse_foreign(found.arch)
         self._target.mount(found.mounts)
         if self._settings.image_size is not None:

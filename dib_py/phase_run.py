@@ -6,7 +6,6 @@ The phase directory is read again when the phase starts, since hooks add hooks t
 from __future__ import annotations
 
 import secrets as random_source
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from dib_py import environment, hooks
 from dib_py.disk import growth
-from dib_py.disk.size import MIB
+from dib_py.disk.size import explain_no_room
 from dib_py.errors import HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.guest import HOOKS_IN_GUEST
@@ -31,6 +30,7 @@ class Surroundings:
     plan: Plan
     target: Target
     events: Events
+    root: Path  # where this machine keeps the disk while it is built
     hooks: Path  # the staged hook directories, on the host
     cwd: Path  # where host-side hooks start: the caller's directory
     hook_timeout: float | None
@@ -120,8 +120,8 @@ class PhaseRun:
 
     def _full_disk(self) -> str:
         """A failed step on a full disk failed because of it, whatever it printed."""
-        if shutil.disk_usage(self._around.hooks).free < 16 * MIB:
-            return f": the filesystem of {self._around.hooks} on this machine is full"
+        if no_room := explain_no_room(self._around.root):
+            return f": {no_room}"
         try:
             usage = self._around.target.usage()
         except TargetError:

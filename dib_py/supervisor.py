@@ -20,8 +20,9 @@ from dib_py.errors import DibError, HostError
 from dib_py.events import BuildFailed, Events, Message, Subscriber
 from dib_py.isolation import Channel, Worker
 from dib_py.settings import Settings
+from dib_py.state import build_root
 
-__all__ = ["Worker", "build_root", "run"]
+__all__ = ["Worker", "check_build_root", "run"]
 
 Work = Callable[[Worker], None]
 
@@ -30,9 +31,15 @@ _END_WITHIN = 3.0  # seconds for a killed build to end, before its FUSE connecti
 _LONGEST_LINE = 16 * 1024**2
 
 
-def build_root(settings: Settings) -> Path:
-    """Where build directories are made: TMPDIR, else TMP_DIR, else /var/tmp."""
-    return Path(settings.tmp_dir or settings.environ.get("TMP_DIR") or "/var/tmp").absolute()
+def check_build_root(settings: Settings) -> None:
+    """Raise HostError unless build directories can be made; nothing has started yet."""
+    root = build_root(settings)
+    if not root.is_dir():
+        raise HostError(
+            f"the directory to build in, {root}, {'is no directory' if root.exists() else 'does not exist'}",
+            hint="--tmp-dir and TMPDIR name it; without them it is /var/tmp",
+        )
+    sweep.check_build_directory(root)
 
 
 def run(work: Work, settings: Settings, subscribers: Iterable[Subscriber] = ()) -> int:

@@ -99,10 +99,23 @@ def make_build_directory(record: Record, root: Path) -> Path:
     try:
         path.mkdir(mode=0o700)
     except OSError as error:
-        raise HostError(
-            f"no build directory can be made in {root}: {error.strerror}", hint="set TMPDIR to a directory for it"
-        ) from error
+        raise _no_build_directory(root, error) from error
     return path
+
+
+def check_build_directory(root: Path) -> None:
+    """Raise HostError unless a build directory can be made in ``root``."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".dib-py-", dir=root):
+            pass
+    except OSError as error:
+        raise _no_build_directory(root, error) from error
+
+
+def _no_build_directory(root: Path, error: OSError) -> HostError:
+    return HostError(
+        f"no build directory can be made in {root}: {error.strerror}", hint="set TMPDIR to a directory for it"
+    )
 
 
 def partial_path(record: Record, final: Path) -> Path:

@@ -66,7 +66,7 @@ def left_behind(directory: Path) -> list[str]:
         if str(directory) in line or str(state_path()) in line
     ]
     loops = subprocess.run(["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True)
-    ours = [line for line in loops.stdout.splitlines() if str(directory) in line or str(state_path()) in line]
+    ours = [line for line in loops.stdout.splitlines() if line.startswith((str(directory), str(state_path())))]
     files = [str(path) for path in directory.iterdir() if "dib_build" in path.name or "partial" in path.name]
     return [*mounts, *ours, *files]
 
@@ -305,3 +305,32 @@ def test_an_unverified_base_is_not_chrooted_into(tmp_path: Path, debian_tree: Pa
     code, output = build(tmp_path, debian_tree, "--base", "out.qcow2", "odd")
     assert code == 1
     assert "--trust-base" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-a", "arm64" if os.uname().machine == "x86_64" else "amd64"), "can't be built on this machine"),
+        (("--tmp-dir", "/no where"), "the directory to build in, /no where, does not exist"),
+        (("--tmp-dir", "/dev/null"), "the directory to build in, /dev/null, is no directory"),
+        (("--tmp-dir", "/proc"), "no build directory can be made in /proc"),
+    ],
+)
+def test_what_can_be_known_is_told_before_anything_starts(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, debian_tree: Path
+) -> None:
+    code, output = build(tmp_path, debian_tree, *arguments, "tiny")
+    assert (code, output.count("\n")) == (1, 2)  # the message and its hint
+    assert message in output
+    assert left_behind(tmp_path) == []
+
+
+def test_a_base_without_an_operating_system_is_named(tmp_path: Path, debian_tree: Path) -> None:
+    base = tmp_path / "data.raw"
+    with base.open("wb") as file:
+        file.truncate(64 * 1024**2)
+    subprocess.run(["mkfs.ext4", "-q", base], check=True)
+    code, output = build(tmp_path, debian_tree, "--trust-base", "--base", str(base), "tiny")
+    assert code == 1
+    assert f"{base}: the base image holds no operating system" in output
+    assert left_behind(tmp_path) == []

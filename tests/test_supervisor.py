@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py import supervisor, sweep
+from dib_py import state, supervisor, sweep
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.errors import DiskError, HookFailed, HostError
 from dib_py.events import BuildFailed, Event, Message, StepOutput
@@ -202,6 +202,6 @@ def test_a_directory_that_cannot_hold_the_build(tmp_path: Path) -> None:
 
 
 def test_where_builds_are_made() -> None:
-    assert supervisor.build_root(Settings(environ={})) == Path("/var/tmp")
-    assert supervisor.build_root(Settings(environ={"TMP_DIR": "/srv"})) == Path("/srv")
-    assert supervisor.build_root(Settings(tmp_dir=Path("/first"), environ={"TMP_DIR": "/srv"})) == Path("/first")
+    assert state.build_root(Settings(environ={})) == Path("/var/tmp")
+    assert state.build_root(Settings(environ={"TMP_DIR": "/srv"})) == Path("/srv")
+    assert state.build_root(Settings(tmp_dir=Path("/first"), environ={"TMP_DIR": "/srv"})) == Path("/first")

@@ -11,7 +11,7 @@ import click
 from dib_py.base.cache import image_cache
 from dib_py.cli.options import parse
 from dib_py.doctor import FAIL, OK, Finding, Machine, examine, working_targets
-from dib_py.supervisor import build_root
+from dib_py.state import build_root
 
 COLOURS = {OK: "green", FAIL: "red"}
 

@@ -34,6 +34,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?%")
 
 EFI_KIB = 525 * 1024  # what diskimage-builder adds for an EFI system partition
 _ROUNDING_KIB = 64
+_MORE_ROOM = "free some space there, or set TMPDIR to a directory that has more"
 
 
 class Usage(NamedTuple):
@@ -104,5 +105,12 @@ def check_space(directory: Path, needed: int) -> None:
     if free < needed:
         raise DiskError(
             f"{directory} has {shown(free)} free, and the build needs about {shown(needed)}",
-            hint="free some space there, or set TMPDIR to a directory that has more",
+            hint=_MORE_ROOM,
         )
+
+
+def explain_no_room(directory: Path) -> str:
+    """What to say of a failure while ``directory``, where the build writes, is full; empty where it is not."""
+    if shutil.disk_usage(directory).free >= 16 * MIB:
+        return ""
+    return f"{directory} on this machine is full: {_MORE_ROOM}"

@@ -35,6 +35,8 @@ _NAMES = {
     "i386": "i686",
 }
 
+_ALSO_RUN = {"x86_64": ("i686", "i586", "i486")}
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -144,7 +146,7 @@ def refuse_foreign(arch: str, machine: str | None = None) -> None:
     own = machine or platform.machine()
     wanted = arch.lower()
     wanted = _NAMES.get(wanted, wanted)
-    if wanted in ("", "noarch", "all", "unknown", own):
+    if wanted in ("", "noarch", "all", "unknown", own, *_ALSO_RUN.get(own, ())):
         return
     raise TargetError(
         f"an image for {arch} can't be built on this machine, which is {own}: its programs would not run here",

@@ -19,10 +19,11 @@ from pathlib import Path
 from dib_py import namespaces, process
 from dib_py.disk import Disk
 from dib_py.disk.layout import Layout
-from dib_py.disk.size import Usage
+from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import DiskError, TargetError
 from dib_py.events import Events
 from dib_py.settings import Settings
+from dib_py.state import build_root
 from dib_py.target import Inspection, Mount, Output, host_growth, host_inspect, host_mounts, host_run
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.host_devices import DISK_NAME, Devices, partition_device
@@ -44,6 +45,7 @@ class HostTarget(GuestTree):
         super().__init__(directory / TREE_NAME)
         self._disk = disk
         self._directory = directory
+        self._room = build_root(settings)  # by the name that the user knows; ``directory`` is private
         self._mounts: list[Mount] = []
         self._proc: Path | None = None
         self._running = 0  # scripts at work in the tree
@@ -149,6 +151,7 @@ class HostTarget(GuestTree):
     @contextmanager
     def _remounted(self) -> Iterator[None]:
         """While open nothing of the image is mounted; afterwards the same as before."""
+        self.sync()  # an unmount does not tell of what could not be written
         self._unmount_all()
         yield
         for mount in self._mounts:
@@ -202,7 +205,8 @@ class HostTarget(GuestTree):
             try:
                 namespaces.syncfs(point)
             except OSError as error:
-                raise TargetError(f"the image could not be written: {error}") from error
+                why = explain_no_room(self._room) or str(error)
+                raise TargetError(f"the image could not be written: {why}") from error
 
     # -- the guest
     @contextmanager

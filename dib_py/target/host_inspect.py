@@ -51,7 +51,10 @@ def inspect(devices: Devices, scratch: Path) -> Inspection:
     roots = [found for device, values in known.items() for found in _systems(devices, device, values, scratch)]
     if not roots:
         _refuse_unreadable(known)
-        raise TargetError("the base image holds no operating system that can be recognised")
+        raise TargetError(
+            "the base image holds no operating system that can be recognised",
+            hint="it takes a filesystem with /etc/os-release and a shell, as in a distribution's cloud image",
+        )
     if len(roots) > 1:
         names = ", ".join(f"{root.release.get('ID', 'linux')} on {root.device}" for root in roots)
         raise TargetError(f"the base image holds several operating systems: {names}")

@@ -88,7 +88,8 @@ def test_unknown_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "machine"), [("amd64", "x86_64"), ("", "aarch64"), ("arm64", "aarch64"), ("x86_64",) * 2]
+    ("arch", "machine"),
+    [("amd64", "x86_64"), ("", "aarch64"), ("arm64", "aarch64"), ("x86_64",) * 2, ("i386", "x86_64")],
 )
 def test_own_architecture(arch: str, machine: str) -> None:
     refuse_foreign(arch, machine)

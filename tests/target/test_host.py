@@ -361,6 +361,22 @@ def _lvm_crc(data: bytes) -> int:
 
 
 # -- ending
+def test_what_this_machine_had_no_room_for_is_an_error(tmp_path: Path) -> None:
+    """The kernel has taken the data, and the hook that wrote it was content; without a word the image would lack it."""
+    room = tmp_path / "room"
+    room.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48M", "none", room], check=True)
+    try:
+        with host_target(room, size=512 * MIB) as (_, target):
+            _made(target, _layout("ext4", "mbr"))
+            target._room = room
+            target.write("/large", os.urandom(80 * MIB))
+            with pytest.raises(TargetError, match=f"could not be written: {room} on this machine is full"):
+                target.shrink(256 * MIB)
+    finally:
+        subprocess.run(["umount", room], check=True)
+
+
 def test_unmount_ends_what_uses_the_tree(tmp_path: Path) -> None:
     with host_target(tmp_path, size=512 * MIB) as (_, target):
         _made(target, _layout("ext4", "mbr"))
