@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dib_py.disk.size import Usage
+from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target import Inspection, Mount, Output, guestfs_terminal, host_run
@@ -152,6 +153,8 @@ class GuestfsTarget:
 
     def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
         """They always are; what hooks mounted in the guest's tree goes now, as in diskimage-builder."""
+        if self._shared_proc:
+            raise TargetError("devices can't be exposed while the guest's mounts are there")
         own = " ".join(shlex.quote(path) for path in self._points)
         self._appliance.engine_runner.check(_EXPOSE.replace("OWN", own))
         disk = self._appliance.disk

@@ -58,7 +58,10 @@ def target(disk: Disk, tmp_path_factory: pytest.TempPathFactory, events: list[Ev
     with GuestfsTarget(disk, directory, Settings(memory=1536), Events(events.append)) as target:
         target.create(layout)
         target.mount([mount for mount in target.layout_mounts(layout) if mount.path == "/"])
-        target.tar_in(contract.minimal_debian(), "/")
+        with target.tree() as root:  # as root.d does it: a plain directory, and a mount that is left behind
+            unpack = f"tar -xpf {contract.minimal_debian()} --numeric-owner --xattrs -C {root}"
+            assert contract.host_script(target, f"{unpack} && mount -t proc proc {root}/proc")[0] == 0
+        assert target.listdir("/proc") == []
         yield target
         target.unmount()
 
@@ -88,6 +91,7 @@ class TestGuest(contract.InGuest):
         target.run(["/bin/sh", "-c", text], env=contract.ENV, output=lambda chunk: arrivals.append(time.monotonic()))
         assert time.monotonic() - arrivals[0] >= 5
 
+    @pytest.mark.slow
     def test_a_lot_of_output(self, target: GuestfsTarget) -> None:
         size = 100_000_000
         seen = 0
@@ -129,17 +133,7 @@ class TestGuest(contract.InGuest):
         code, printed = contract.script(target, "script -qec 'tty; test -t 0' /dev/null </dev/null")
         assert (code, printed.split()) == (0, ["/dev/pts/0"])
 
-    def test_devices_are_the_real_ones(self, target: GuestfsTarget) -> None:
-        names = target.expose_devices(contract.small_layout())
-        assert set(names) == {"image0", "root"}
-        assert names["root"] == names["image0"] + "1"
-        text = 'test -b "$1" && test -b "$2" && grep " / " /proc/mounts && test -e /dev/disk/by-label/cloudimg-rootfs'
-        printed = bytearray()
-        argv = ["/bin/sh", "-c", text, "sh", *names.values()]
-        assert target.run(argv, env=contract.ENV, output=printed.extend) == 0
-        assert printed.decode().startswith(names["root"] + " ")
-        assert target.expose_devices(None) == {"image0": names["image0"], "1": names["root"]}
-
+    @pytest.mark.slow
     def test_network(self, target: GuestfsTarget) -> None:
         if target.exists("/etc/resolv.conf"):
             target.rename("/etc/resolv.conf", "/etc/resolv.conf.ORIG")
@@ -177,6 +171,24 @@ def _read_until(terminal: int, wanted: bytes) -> bytes:
         assert select.select([terminal], [], [], 60)[0], seen
         seen += os.read(terminal, 4096)
     return seen
+
+
+def test_devices_are_the_real_ones(target: GuestfsTarget, hooks: Path) -> None:
+    with target.guest_mounts(hooks):
+        assert contract.script(target, "mkdir /srv/left && mount --bind /etc /srv/left")[0] == 0
+        with pytest.raises(TargetError, match="guest's mounts"):
+            target.expose_devices(None)
+    names = target.expose_devices(contract.small_layout())
+    assert set(names) == {"image0", "root"}
+    assert names["root"] == names["image0"] + "1"
+    assert target.expose_devices(None) == {"image0": names["image0"], "1": names["root"]}
+    assert target.listdir("/srv/left") == []
+    text = 'test -b "$1" && test -b "$2" && grep " / " /proc/mounts && test -e /dev/disk/by-label/cloudimg-rootfs'
+    printed = bytearray()
+    with target.guest_mounts(hooks):
+        argv = ["/bin/sh", "-c", text, "sh", *names.values()]
+        assert target.run(argv, env=contract.ENV, output=printed.extend) == 0
+    assert printed.decode().startswith(names["root"] + " ")
 
 
 class TestHostTree:
