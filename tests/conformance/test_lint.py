@@ -50,7 +50,9 @@ def test_what_dib_lint_finds_is_found(tmp_path: Path) -> None:
     (elements / "ill-formed" / "bad.yaml").write_text("a: [\n")
     (elements.parent / "lib").mkdir()
     (elements.parent / "lib" / "empty").write_text("\n")
-    (tmp_path / "python").symlink_to(sys.executable)
+    # not a link: that would be the system's interpreter, without the libraries of this one
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
     (tmp_path / "flake8").write_text("#!/bin/sh\n")  # not one of our rules
     (tmp_path / "flake8").chmod(0o755)
     path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
