@@ -38,6 +38,8 @@ class Breakpoints:
     def _stop(self, point: str, variables: Mapping[str, str], guest: bool) -> None:
         if point not in self._points:
             return
-        self._worker.events.info(f"break point {point}: the build goes on when the shell ends")
+        where = "in the guest" if guest else "on this machine"
+        then = "ends" if point == AFTER_ERROR else "goes on"
+        self._worker.events.info(f"break point {point}: a shell {where}; the build {then} when the shell does")
         with self._worker.terminal() as terminal:
             self._target.shell([self._command], env=variables, terminal=terminal, in_guest=guest)

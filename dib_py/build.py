@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from dib_py import output, supervisor
+from dib_py import isolation, output, supervisor
 from dib_py.base import BaseImage, obtain
 from dib_py.disk import GROWING_CAPACITY, Disk
 from dib_py.disk.growth import START_SIZE
@@ -45,6 +46,8 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber) -> int:
     for warning in plan.warnings:
         events.warning(warning)
     refuse_foreign(settings.arch)
+    if settings.breakpoints:
+        os.close(isolation.open_terminal())  # known to be there before anything starts
     output.check_output(settings)
     supervisor.check_build_root(settings)
     check_space(build_root(settings), min(settings.image_size or SPACE_NEEDED, SPACE_NEEDED))

@@ -93,6 +93,16 @@ class Channel:
         return bool(poll.poll(0))
 
 
+def open_terminal() -> int:
+    """A descriptor of the user's terminal; HostError where there is none."""
+    try:
+        return os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(
+            "there is no terminal for a shell", hint="leave break= and --break out, or run on a terminal"
+        ) from error
+
+
 class Worker:
     """What the build's work is given."""
 
@@ -115,12 +125,7 @@ class Worker:
         Start the program through ``dib_py.foreground`` with the descriptor as its standard streams: it takes the
         terminal's foreground; the supervisor takes it back afterwards.
         """
-        try:
-            terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise HostError(
-                "there is no terminal for a shell", hint="leave break= out, or run on a terminal"
-            ) from error
+        terminal = open_terminal()
         try:
             self.events.emit(events.TerminalLent())
             if not select.select([self._channel.grant], [], [], _GRANT_WITHIN)[0]:

@@ -334,3 +334,16 @@ def test_a_base_without_an_operating_system_is_named(tmp_path: Path, debian_tree
     assert code == 1
     assert f"{base}: the base image holds no operating system" in output
     assert left_behind(tmp_path) == []
+
+
+def test_a_stop_point_without_a_terminal_is_refused_before_anything_starts(tmp_path: Path, debian_tree: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dib_py", "-n", "--target", "host", "--break", "after-error", "tiny"],
+        cwd=tmp_path,
+        env={**os.environ, "DIB_TEST_TREE": str(debian_tree), "ELEMENTS_PATH": str(ELEMENTS), "TMPDIR": str(tmp_path)},
+        start_new_session=True,  # whoever runs the tests may have a terminal
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("dib-py: error: there is no terminal for a shell\n")
