@@ -46,6 +46,7 @@ env -0 | base64
 printf '%s end\\n' "$__dib_nonce"
 """
 
+_SYNTAX = re.compile(r"^(/.*): line (\d+): (syntax error.*)$", re.MULTILINE)
 _UNBOUND = re.compile(r"line (\d+): (\w+): unbound variable")
 
 
@@ -106,7 +107,7 @@ def _variables(dump: bytes) -> dict[str, str]:
 
 def failure_of(sourced: Sourced, origin: Mapping[str, Path]) -> ElementError:
     """The error for a failed sourcing; ``origin`` gives the element's own file for each name in environment.d."""
-    printed = [line for line in sourced.output.decode(errors="replace").splitlines() if line.strip()]
+    printed = [line.strip() for line in sourced.output.decode(errors="replace").splitlines() if line.strip()]
     if sourced.failure is None:
         return ElementError("environment.d could not be sourced" + (f": {printed[-1]}" if printed else ""))
     failure = sourced.failure
@@ -117,5 +118,9 @@ def failure_of(sourced: Sourced, origin: Mapping[str, Path]) -> ElementError:
         # bash's own line: the trap on EXIT sees another one here
         line, name = int(unbound[1]), unbound[2]
         return FileError(path, f"variable {name} is not set", line=line, hint=f"export {name}=... before you build")
-    said = f": {printed[-1].strip()}" if printed else ""
+    syntax = _SYNTAX.search("\n".join(printed))
+    if syntax and syntax[1] == failure.file:
+        # bash says it after it has read the file, in one line or two, and the trap knows no line
+        return FileError(path, syntax[3], line=int(syntax[2]))
+    said = f": {printed[-1]}" if printed else ""
     return FileError(path, f"ends the build with exit code {failure.exit_code}{said}", line=line)

@@ -65,3 +65,15 @@ def test_a_returning_file_does_not_end_the_others(tmp_path: Path) -> None:
 def test_no_files_give_the_environment_as_it_is(tmp_path: Path) -> None:
     result = parse_environment(run(tmp_path)[0], NONCE)
     assert result.variables == {"IN": "1", "PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"), [("\nif [\n", 3, "unexpected end of file"), ("x=1\nfi\n", 2, "`fi'")]
+)
+def test_a_syntax_error_is_told_as_bash_tells_it(text: str, line: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "10-x").write_text(text)
+    own = Path("/elements/a/environment.d/10-x")
+    message = str(failure_of(parse_environment(run(tmp_path, "10-x")[0], NONCE), {"10-x": own}))
+    assert message.startswith(f"{own}:{line}: syntax error")
+    assert message.endswith(said)
+    assert str(tmp_path) not in message

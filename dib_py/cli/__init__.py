@@ -66,7 +66,7 @@ def _run(module: str, words: list[str], program: str) -> int:
     except DibError as error:
         return _tell(str(error), error.hint, error.exit_code)
     except click.ClickException as error:
-        return _tell(error.format_message(), "", 1)
+        return _tell(" ".join(error.format_message().split()), "", 1)
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
