@@ -9,6 +9,7 @@ the reader of the output has gone.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
@@ -31,11 +32,13 @@ SUBCOMMANDS = {
 }
 CLASSIC = frozenset({"disk-image-create", "ramdisk-image-create"})
 VERBOSE = re.compile(r"-[a-z]*v[a-z]*|--verbose")
+_UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)  # what print and flush raise; a build takes care of its own
 ENDED_BY_READER = 128 + 13  # as if by SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None, program: str = "") -> int:
     """Run one command and return its exit code."""
+    _fill_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     name = program or _program()
     module, words = choose(name, words)
@@ -71,13 +74,22 @@ def _run(module: str, words: list[str], program: str) -> int:
         return 130
     except BrokenPipeError:
         raise
+    except OSError as error:
+        if module == "build" or error.errno not in _UNWRITABLE or error.filename is not None:
+            return _tell_bug(error, words)
+        _leave_pipe()
+        return _tell(f"standard output can't be written: {error.strerror}", "", 1)
     except Exception as error:  # a bug: whatever it is, the user gets one line and a way to tell us more
-        if any(VERBOSE.fullmatch(word) for word in words):
-            traceback.print_exc()
-            hint = ""
-        else:
-            hint = "this is a bug of dib-py; run it again with -v for the traceback"
-        return _tell(f"internal error: {type(error).__name__}: {error}", hint, 1)
+        return _tell_bug(error, words)
+
+
+def _tell_bug(error: Exception, words: list[str]) -> int:
+    if any(VERBOSE.fullmatch(word) for word in words):
+        traceback.print_exception(error)
+        hint = ""
+    else:
+        hint = "this is a bug of dib-py; run it again with -v for the traceback"
+    return _tell(f"internal error: {type(error).__name__}: {error}", hint, 1)
 
 
 def _tell(message: str, hint: str, exit_code: int) -> int:
@@ -90,6 +102,20 @@ def _tell(message: str, hint: str, exit_code: int) -> int:
 def _program() -> str:
     name = Path(sys.argv[0]).name
     return "python3 -m dib_py" if name == "__main__.py" else name
+
+
+def _fill_standard_streams() -> None:
+    """A standard stream that was closed (``>&-``) leads nowhere, instead of to the next file that is opened."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            sink = os.open(os.devnull, os.O_RDWR)
+            if sink != number:
+                os.dup2(sink, number)
+                os.close(sink)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _leave_pipe() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -96,3 +97,22 @@ def test_a_reader_that_leaves_ends_it_quietly(command: list[str], environ: dict[
         process.stdout.close()
         assert process.wait(30) == 141
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_no_reason_to_fail(
+    closed: str, command: list[str], environ: dict[str, str], tmp_path: Path
+) -> None:
+    for words, code in (("vm", 0), ("--version", 0), ("refused", 1)):
+        line = f"{shlex.join([*command, words])} {closed}"
+        done = subprocess.run(["bash", "-c", line], env=environ, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, "internal error" in done.stderr) == (code, False)
+
+
+def test_a_full_standard_output_is_one_message(command: list[str], environ: dict[str, str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "elements"], env=environ, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    expected = "dib-py: error: standard output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, expected)
