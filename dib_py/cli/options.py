@@ -146,10 +146,16 @@ def _password(text: str) -> str:
         try:
             password = Path(text[len("file:") :]).read_text().partition("\n")[0]
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--root-password: the file can't be read: {error}") from error
+            raise UsageError(f"--root-password: the file can't be read: {_why(error)}") from error
     if not password:
         raise UsageError("--root-password: the password is empty")
+    if set(password) & set("\r\n\0"):
+        raise UsageError("--root-password: the password has more than one line, or a NUL in it")
     return password
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"{error.filename}: {error.strerror}"
 
 
 def _without_extension(values: Mapping[str, Any]) -> str:

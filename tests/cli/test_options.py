@@ -153,9 +153,16 @@ def test_a_ramdisk_is_asked_for_by_the_name_of_the_command() -> None:
         ("--copy-in /etc/hostname:etc", {}, "--copy-in takes LOCAL:DIR"),
         ("--copy-in /nowhere:/etc", {}, "--copy-in: there is no '/nowhere'"),
         ("--root-password=", {}, "--root-password: the password is empty"),
+        ("--root-password=file:/none", {}, "--root-password: the file can't be read: /none: No such file or directory"),
         ("--root-password file:/nowhere", {}, "--root-password: the file can't be read"),
     ],
 )
 def test_wrong_values_say_what_would_be_right(argv: str, environ: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match="^" + says.replace("(", r"\(").replace(".", r"\.")):
         parse(argv.split(), environ)
+
+
+@pytest.mark.parametrize("password", ["one\nroot2:two", "one\r", "one\0"])
+def test_a_password_is_one_line(password: str) -> None:
+    with pytest.raises(UsageError, match="more than one line"):
+        read(f"--root-password={password}", "vm")
