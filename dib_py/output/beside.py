@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shlex
@@ -22,7 +23,14 @@ def hidden_name(destination: Path) -> Path:
 
 
 def check_directory(destination: Path) -> None:
-    """Raise OutputError unless a file can be written at ``destination``."""
+    """Raise OutputError unless a file can be written at ``destination``, and its checksums beside it."""
+    try:
+        _check_directory(destination)
+    except OSError as error:
+        raise OutputError(f"the output {destination} can't be written: {error.strerror}") from error
+
+
+def _check_directory(destination: Path) -> None:
     directory = destination.parent
     if not directory.is_dir():
         what = "is no directory" if directory.exists() else "does not exist"
@@ -32,9 +40,11 @@ def check_directory(destination: Path) -> None:
     if destination.exists() and not destination.is_file():
         raise OutputError(f"the output {destination} is a device or another special file, which would be replaced")
     try:
-        with tempfile.NamedTemporaryFile(dir=directory, prefix=".dib-py-"):
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{destination.name}.sha256.", suffix=".partial"):
             pass
     except OSError as error:  # asked for real: root passes every permission bit, but no read-only filesystem
+        if error.errno == errno.ENAMETOOLONG:
+            raise
         raise OutputError(f"the output directory {directory} can't be written: {error.strerror}") from error
 
 

@@ -33,10 +33,15 @@ def open_default(image_name: str, directory: Path) -> TextIO:
     The name begins with the time, so that names sort by age.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{Path(image_name).name}.log"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{_cut(Path(image_name).name)}.log"
     for old in sorted(directory.glob("*.log"))[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
     return _open(directory / name, "x")
+
+
+def _cut(name: str) -> str:
+    """As much of an image's name as the name of a file has room for beside the rest."""
+    return os.fsencode(name)[:200].decode(errors="ignore")
 
 
 def _open(path: Path, mode: Literal["a", "x"]) -> TextIO:

@@ -125,3 +125,10 @@ def test_the_way_out_can_be_pasted() -> None:
     with pytest.raises(OutputError, match="the output directory my images does not exist") as caught:
         check_output(Settings(image_name="my images/x"))
     assert caught.value.hint == "mkdir -p 'my images'"
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "n" * 240, "n" * 256 + "/x"])
+def test_a_name_that_is_too_long_for_itself_or_for_what_is_beside_it(name: str, here: Path) -> None:
+    with pytest.raises(OutputError, match="can't be written: File name too long"):
+        check_output(Settings(image_name=name))
+    assert list(here.iterdir()) == []

@@ -40,3 +40,8 @@ def test_our_own_logs_are_named_for_time_and_image_and_rotated(tmp_path: Path) -
 def test_the_default_place_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert log_directory() == tmp_path / "dib-py" / "log"
+
+
+def test_a_long_name_is_cut(tmp_path: Path) -> None:
+    with open_default("ü" * 250, tmp_path) as log:
+        assert log.name.endswith("-" + "ü" * 100 + ".log")
