@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +39,17 @@ def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patienc
     fetcher = Fetcher(settings, events, patience)
     checksum = _expected(spec, fetcher)
     file = local_path(spec.location)
-    fetched = (
-        _local(file, spec, checksum, fetcher) if file else fetcher.fetch(spec.location, checksum, _refuse_no_image)
-    )
+    if file:
+        fetched = _local(file, spec, checksum, fetcher)
+    else:
+        fetched = fetcher.fetch(spec.location, checksum, functools.partial(_refuse_no_image, name=str(spec)))
     try:
         path, digest = _plain(fetched, settings, fetcher, events)
         image_format, size = examine(path)
-    except BaseError:
+    except BaseError as error:
         if file is None:
             fetcher.forget(spec.location)
+            error.where = str(spec)  # where it is in the cache says nothing to anybody
         raise
     verified = checksum is not None and checksum.strong
     return BaseImage(path, image_format, size, f"sha256:{digest}", verified, str(spec))
@@ -80,13 +83,14 @@ def _local(file: Path, spec: BaseSpec, checksum: Checksum | None, fetcher: Fetch
     return Fetched(file, fetcher.digest(file, "sha256"))
 
 
-def _refuse_no_image(file: Path) -> None:
+def _refuse_no_image(file: Path, name: str = "") -> None:
+    """Raise BaseError, about ``name`` or the file itself, unless the file may be an image, compressed or not."""
     prefix = read_prefix(file)
     if compression(prefix) is None:
         try:
             detect(prefix)
         except BaseError as error:
-            raise BaseError(error.message, where=str(file)) from error
+            raise BaseError(error.message, where=name or str(file)) from error
 
 
 def _plain(fetched: Fetched, settings: Settings, fetcher: Fetcher, events: Events) -> tuple[Path, str]:

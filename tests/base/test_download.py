@@ -215,8 +215,9 @@ class TestAServerThatLies:
 
     def test_an_html_page(self, get: Get, publisher: Publisher, settings: Settings) -> None:
         publisher.files["debian.qcow2"] = HTML
-        with pytest.raises(BaseError, match="is no disk image but an HTML page"):
+        with pytest.raises(BaseError, match="is no disk image but an HTML page") as caught:
             get()
+        assert caught.value.where.startswith("http")  # not where it would have been in the cache
         assert cached(settings) == []
 
     def test_an_html_page_does_not_replace_the_cache(self, get: Get, publisher: Publisher, image: bytes) -> None:
