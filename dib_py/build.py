@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from dib_py import isolation, output, supervisor
+from dib_py import guest, isolation, output, supervisor
 from dib_py.base import BaseImage, obtain
 from dib_py.disk import GROWING_CAPACITY, Disk
 from dib_py.disk.growth import START_SIZE
@@ -46,6 +46,7 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber) -> int:
     for warning in plan.warnings:
         events.warning(warning)
     refuse_foreign(settings.arch)
+    guest.authorities(settings.ca_bundle, settings.environ)
     if settings.breakpoints:
         os.close(isolation.open_terminal())  # known to be there before anything starts
     output.check_output(settings)

@@ -5,12 +5,13 @@ Everything here goes through the target's file operations, so it is the same for
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dib_py.errors import DibError
+from dib_py.errors import DibError, UsageError
 from dib_py.target import Mount, Target
 
 RESOLVER = "/etc/resolv.conf"
@@ -27,6 +28,8 @@ CA_VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
     "AWS_CA_BUNDLE",
 )
+
+_CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
 
 # What a tree may hold and still count as empty after root.d.
 NOTHING = {"lost+found", "tmp"}
@@ -71,14 +74,24 @@ class Resolver:
 
 def authorities(settings_bundle: str, environ: Mapping[str, str]) -> Path | None:
     """The certificate bundle that this build hands to the guest: the one asked for, else the one this machine's
-    environment names; None when neither does."""
+    environment names; None when neither does. UsageError for one that was asked for and holds no certificates."""
     if settings_bundle:
+        _require_certificates(Path(settings_bundle))
         return Path(settings_bundle)
     for name in CA_VARIABLES:
         path = Path(environ.get(name, ""))
         if path.is_file():
             return path
     return None
+
+
+def _require_certificates(bundle: Path) -> None:
+    try:
+        content = bundle.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--ca-bundle: {bundle} can't be read: {error.strerror}") from error
+    if not _CERTIFICATE.search(content):
+        raise UsageError(f"--ca-bundle: {bundle} holds no certificates", hint="it takes a file of PEM certificates")
 
 
 def stage_authorities(bundle: Path, hooks: Path) -> dict[str, str]:

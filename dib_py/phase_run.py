@@ -137,7 +137,12 @@ class PhaseRun:
             return self._execute([self._inside("command-line", step.name)], variables, log)
         if step.kind == "copy-in":
             source, _, directory = step.argument.rpartition(":")
-            self._around.target.copy_in(Path(source), directory)
+            try:
+                self._around.target.copy_in(Path(source), directory)
+            except TargetError as error:
+                raise TargetError(
+                    f"--copy-in {source}: {error}", hint="it takes a directory that the guest has; --run can make one"
+                ) from error
             return 0
         if step.kind == "root-password":
             line = f"root:{step.argument}\n".encode()

@@ -347,3 +347,11 @@ def test_a_stop_point_without_a_terminal_is_refused_before_anything_starts(tmp_p
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("dib-py: error: there is no terminal for a shell\n")
+
+
+def test_a_copy_to_a_directory_that_the_guest_lacks(tmp_path: Path, debian_tree: Path) -> None:
+    (tmp_path / "file").touch()
+    code, output = build(tmp_path, debian_tree, "--copy-in", "file:/opt/none", "tiny")
+    assert code == 1
+    assert "dib-py: error: --copy-in file: /opt/none: No such file or directory\n" in output
+    assert left_behind(tmp_path) == []
