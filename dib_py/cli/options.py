@@ -134,6 +134,8 @@ def _one_off(option: Given) -> OneOff:
             raise UsageError(f"--copy-in takes LOCAL:DIR with an absolute directory of the guest, not '{argument}'")
         if not Path(source).exists():
             raise UsageError(f"--copy-in: there is no '{source}'")
+        if Path(source).name in ("", ".."):
+            raise UsageError(f"--copy-in takes a file or directory with a name of its own, not '{source}'")
     else:
         argument = _password(argument)
     return OneOff(option.name[2:], argument)

@@ -152,6 +152,8 @@ def test_a_ramdisk_is_asked_for_by_the_name_of_the_command() -> None:
         ("--copy-in /etc/hostname", {}, "--copy-in takes LOCAL:DIR"),
         ("--copy-in /etc/hostname:etc", {}, "--copy-in takes LOCAL:DIR"),
         ("--copy-in /nowhere:/etc", {}, "--copy-in: there is no '/nowhere'"),
+        ("--copy-in ..:/srv", {}, "--copy-in takes a file or directory with a name of its own, not '..'"),
+        ("--copy-in .:/srv", {}, "--copy-in takes a file or directory with a name of its own, not '.'"),
         ("--root-password=", {}, "--root-password: the password is empty"),
         ("--root-password=file:/none", {}, "--root-password: the file can't be read: /none: No such file or directory"),
         ("--root-password file:/nowhere", {}, "--root-password: the file can't be read"),
