@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import socket
 import sys
 import time
@@ -150,19 +151,29 @@ class TestGuest(contract.InGuest):
             with contextlib.suppress(BaseException):
                 code = target.shell(["/bin/bash", "--norc"], env=contract.ENV, terminal=0, in_guest=True)
             os._exit(code)
-        seen = _read_until(terminal, b"# ")
-        os.write(terminal, b"cat /etc/debian_version; echo answer $((6*7)); sleep 100\n")
-        seen += _read_until(terminal, b"answer 42")
-        os.write(terminal, b"\x03")
-        seen += _read_until(terminal, b"# ")
-        os.write(terminal, b"exit 5\n")
-        while select.select([terminal], [], [], 60)[0]:
-            try:
-                os.read(terminal, 4096)
-            except OSError:  # the other side was closed
-                break
+        try:
+            seen = _read_until(terminal, b"# ")
+            # what prints is in the foreground by then: an interrupt that comes before, bash forgets
+            os.write(terminal, b"sh -c 'echo answer $((6*7)); exec sleep 100'\n")
+            seen += _read_until(terminal, b"answer 42")
+            os.write(terminal, b"\x03")
+            seen += _read_until(terminal, b"# ")
+            os.write(terminal, b"exit 5\n")
+            _read_to_the_end(terminal)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
         assert b"no job control" not in seen
+
+
+def _read_to_the_end(terminal: int) -> None:
+    while select.select([terminal], [], [], 60)[0]:
+        try:
+            os.read(terminal, 4096)
+        except OSError:  # the other side was closed
+            return
 
 
 def _read_until(terminal: int, wanted: bytes) -> bytes:
