@@ -27,7 +27,7 @@ from dib_py.state import build_root
 from dib_py.target.choose import choose, open_target, refuse_foreign
 
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
-ROOMY = 32 * GIB  # of a disk that is cut to its size at the end; it is sparse, so only what is written counts
+ROOMY = 8 * GIB  # of a disk that is cut to its size at the end; it is sparse, so only what is written counts
 
 
 @dataclass(frozen=True)

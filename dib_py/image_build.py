@@ -11,6 +11,7 @@ from dib_py.base import BaseImage, image_cache
 from dib_py.breakpoints import Breakpoints
 from dib_py.disk import Disk, fstab
 from dib_py.disk.growth import Growth
+from dib_py.disk.layout import Layout
 from dib_py.disk.size import KIB, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
 from dib_py.errors import ElementError, TargetError
@@ -79,7 +80,8 @@ class ImageBuild:
         """All phases, in diskimage-builder's order; DibError ends it."""
         self._stage()
         later = self._open_disk()
-        with Growth(self._disk, self._target, grows=self._grows) as growth:
+        grows = self._grows or (self._cut and self._target.grows_while_mounted)
+        with Growth(self._disk, self._target, grows=grows) as growth:
             self._build_tree(later)
             with growth.paused():
                 self._fit_disk()
@@ -106,7 +108,7 @@ class ImageBuild:
         if layout is None:
             return self._open_base()
         self._facts = DiskFacts.of(layout)
-        self._target.create(layout)
+        self._target.create(_filled_from_the_front(layout) if self._cut else layout)
         root, *later = self._target.layout_mounts(layout)
         self._target.mount([root])
         return later
@@ -217,3 +219,13 @@ class ImageBuild:
         run = PhaseRun(self._around, phase, variables)
         with self._breaks.around(phase, variables):
             run.run()
+
+
+def _filled_from_the_front(layout: Layout) -> Layout:
+    """The layout with an ext4 root that is one flexible group, as far as the disk is roomy.
+
+    ext4 spreads directories over flexible groups; when the filesystem is cut, all that lies behind its new end would
+    have to be moved: 9 s and twice the room, for a Debian of 0.9 GB.
+    """
+    root = replace(layout.root, options=("-G", "64", *layout.root.options))
+    return replace(layout, filesystems=tuple(root if fs == layout.root else fs for fs in layout.filesystems))

@@ -50,6 +50,11 @@ class Target(Protocol):
 
     name: str
 
+    @property
+    def grows_while_mounted(self) -> bool:
+        """Whether :meth:`grow` works at any moment; else it does only while nothing of the tree is in use."""
+        ...
+
     def __enter__(self) -> Target: ...
     def __exit__(self, *exc: object) -> None: ...
 

@@ -50,6 +50,7 @@ job() {
 }
 
 serve() {
+    set -m # without job control, what runs in the background ignores interrupts
     exec 3<>"$1"
     work=$2
     # "unchanged": what a program mounts below the guest's root, which is shared, later programs see

@@ -85,6 +85,7 @@ class GuestfsTarget:
     """See :class:`dib_py.target.Target`."""
 
     name = "guestfs"
+    grows_while_mounted = True
 
     def __init__(self, disk: Disk, directory: Path, settings: Settings, events: Events) -> None:
         load_bindings()

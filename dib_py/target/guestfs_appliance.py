@@ -146,7 +146,8 @@ class Appliance:
             work = f"/run/dib/{runner.name}"
             port = f"/dev/virtio-ports/{runner.name}"
             commands.append(f"mkdir -p {work}; cp /run/dib.runner {work}/runner")
-            commands.append(f"setsid bash {work}/runner serve {port} {work} </dev/null >{work}/log 2>&1 &")
+            # a shell's "&" would have it, and all programs that it ever starts, ignore interrupts
+            commands.append(f"setsid -f bash {work}/runner serve {port} {work} </dev/null >{work}/log 2>&1")
         self.call(lambda g: g.debug_upload(str(SCRIPT), "/run/dib.runner", 0o755))
         self.call(lambda g: g.debug("sh", ["\n".join(commands)]))
         self.disk = self.engine_runner.check(f"readlink -f /dev/disk/guestfs/{DISK_LABEL}", timeout=120).strip()
