@@ -120,6 +120,10 @@ class TestGuest(contract.InGuest):
         assert time.monotonic() - started < 30
         assert contract.script(target, "ls -d /proc/[0-9]* | wc -l")[1].strip() in ("3", "4", "5")
 
+    def test_signals_have_their_usual_effect(self, target: GuestfsTarget) -> None:
+        for name, number in (("INT", 2), ("QUIT", 3), ("HUP", 1), ("PIPE", 13)):
+            assert contract.script(target, f"kill -{name} $$; echo survived") == (128 + number, "")
+
     def test_large_environment(self, target: GuestfsTarget) -> None:
         env = {**contract.ENV, **{f"V{number}": "x" * 1000 for number in range(300)}}
         printed = bytearray()
