@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,11 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def debian_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minimal Debian as a tar archive, made once; DIB_PY_TEST_MINBASE names one that is there already."""
-    named = os.environ.get("DIB_PY_TEST_MINBASE")
-    if named:
-        return Path(named)
-    archive = tmp_path_factory.mktemp("tree") / "minbase.tar"
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", archive], check=True, timeout=900)
-    return archive
+def debian_tree() -> Path:
+    """A minimal Debian as a tar archive."""
+    from tests.target.contract import minimal_debian  # needs all of the engine, which most tests don't
+
+    return minimal_debian()
