@@ -120,11 +120,15 @@ def test_this_machines_sources_with_the_components_asked_for(tmp_path: Path) -> 
     ]
 
 
-def test_debians_own_mirrors_where_this_machine_has_another_release(tmp_path: Path) -> None:
-    assert sources(apt(tmp_path, debian_sources=DEB822), DIB_RELEASE="trixie") == [
-        "default:deb http://deb.debian.org/debian trixie main",
-        "updates:deb http://deb.debian.org/debian trixie-updates main",
-        "security:deb http://security.debian.org/debian-security trixie-security main",
+def test_the_bootstrappers_default_where_this_machine_has_another_release(tmp_path: Path) -> None:
+    assert sources(apt(tmp_path, debian_sources=DEB822), DIB_RELEASE="trixie") == []
+
+
+def test_no_security_source_is_made_up(tmp_path: Path) -> None:
+    asked = {"DIB_RELEASE": "trixie", "DIB_DISTRIBUTION_MIRROR": "http://asked.example/debian"}
+    assert sources(apt(tmp_path, debian_sources=DEB822), **asked) == [
+        "default:deb http://asked.example/debian trixie main",
+        "updates:deb http://asked.example/debian trixie-updates main",
     ]
 
 
@@ -142,7 +146,8 @@ def test_a_mirror_that_was_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("release", ["testing", "unstable", "sid"])
 def test_releases_without_updates(tmp_path: Path, release: str) -> None:
-    assert len(sources(apt(tmp_path), DIB_RELEASE=release)) == 1
+    asked = {"DIB_RELEASE": release, "DIB_DISTRIBUTION_MIRROR": "http://asked.example/debian"}
+    assert len(sources(apt(tmp_path), **asked)) == 1
 
 
 def test_a_complete_configuration_is_taken_as_it_is(tmp_path: Path) -> None:
