@@ -140,7 +140,26 @@ def sweep() -> list[str]:
                 removed += record.remove_all()
             record.unlock()
     removed += stale_partition_nodes()
+    removed += [str(path) for path in stale_socket_directories() if _remove_tree(path)]
     return removed
+
+
+def stale_socket_directories(parent: Path = Path("/tmp"), listening: Path = Path("/proc/net/unix")) -> list[Path]:
+    """Directories of this user that libguestfs made for sockets nobody has open any more, since its process was killed.
+
+    For root it always puts them there, whatever its temporary directory is.
+    """
+    open_sockets = listening.read_text()
+    return [path for path in parent.glob("libguestfs??????") if _has_only_dead_sockets(path, open_sockets)]
+
+
+def _has_only_dead_sockets(directory: Path, open_sockets: str) -> bool:
+    try:
+        sockets = list(directory.iterdir())
+        ours = directory.stat().st_uid == os.geteuid() and all(one.is_socket() for one in sockets)
+    except OSError:
+        return False
+    return ours and bool(sockets) and not any(f" {one}\n" in open_sockets for one in sockets)
 
 
 def abort_connection(number: int) -> None:

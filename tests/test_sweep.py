@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,15 @@ def test_a_connection_in_use_by_somebody_else_is_not_aborted(monkeypatch: pytest
     sweep.sweep()
     assert aborted == [88888]
     alive.unlock()
+
+
+def test_stale_socket_directories(tmp_path: Path) -> None:
+    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "other"):
+        (tmp_path / name).mkdir()
+    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "other"):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(tmp_path / name / "guestfsd.sock"))
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(tmp_path / "libguestfsBBBBBB" / "live.sock"))
+        live.listen()
+        assert sweep.stale_socket_directories(tmp_path) == [tmp_path / "libguestfsAAAAAA"]

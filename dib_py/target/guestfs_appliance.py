@@ -239,19 +239,3 @@ class Appliance:
                     if socket in Path(f"/proc/{child}/cmdline").read_bytes():
                         found.append(int(child))
         return found
-
-
-def stale_socket_directories(parent: Path = Path("/tmp"), listening: Path = Path("/proc/net/unix")) -> list[Path]:
-    """Directories of this user that libguestfs made for sockets nobody has open any more, since its process was killed.
-
-    It always puts them there for root, whatever its temporary directory is.
-    """
-    open_sockets = listening.read_text()
-    found = []
-    for directory in parent.glob("libguestfs??????"):
-        with contextlib.suppress(OSError):
-            sockets = list(directory.iterdir())
-            ours = directory.stat().st_uid == os.geteuid() and all(one.is_socket() for one in sockets)
-            if ours and sockets and not any(f" {one}\n" in open_sockets for one in sockets):
-                found.append(directory)
-    return found

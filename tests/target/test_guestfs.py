@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from dib_py.errors import TargetError
 from dib_py.events import Event, Events, Message
 from dib_py.settings import Settings
 from dib_py.target.guestfs import GuestfsTarget, reachable
-from dib_py.target.guestfs_appliance import Appliance, Machine, stale_socket_directories
+from dib_py.target.guestfs_appliance import Appliance, Machine
 
 sys.path.insert(0, str(Path(__file__).parent))
 import contract
@@ -293,15 +292,3 @@ def test_proxies_on_this_machine_are_reached_from_the_appliance() -> None:
         "HTTPS_PROXY": "http://user:pw@169.254.2.2:3128/",
         "ftp_proxy": "http://169.254.2.2",
     }
-
-
-def test_stale_socket_directories(tmp_path: Path) -> None:
-    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "other"):
-        (tmp_path / name).mkdir()
-    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "other"):
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(str(tmp_path / name / "guestfsd.sock"))
-    with socket.socket(socket.AF_UNIX) as live:
-        live.bind(str(tmp_path / "libguestfsBBBBBB" / "live.sock"))
-        live.listen()
-        assert stale_socket_directories(tmp_path) == [tmp_path / "libguestfsAAAAAA"]
