@@ -81,19 +81,17 @@ class ImageBuild:
         self._stage()
         later = self._open_disk()
         grows = self._grows or (self._cut and self._target.grows_while_mounted)
-        with Growth(self._disk, self._target, grows=grows) as growth:
+        with Growth(self._disk, self._target, grows=grows):
             self._build_tree(later)
-            with growth.paused():
-                self._fit_disk()
-            self._phase(BLOCK_DEVICE)
-            with growth.paused():
-                self._facts = replace(self._facts, devices=self._target.expose_devices(self._plan.layout))
-            if self._plan.layout is not None:
-                self._target.write("/etc/fstab", fstab.render(self._plan.layout).encode())
-            self._host_phase(PRE_FINALISE)
-            self._guest_phases(FINALISE)
-            self._host_phase(CLEANUP)
-            self._close_tree()
+        self._fit_disk()
+        self._phase(BLOCK_DEVICE)
+        self._facts = replace(self._facts, devices=self._target.expose_devices(self._plan.layout))
+        if self._plan.layout is not None:
+            self._target.write("/etc/fstab", fstab.render(self._plan.layout).encode())
+        self._host_phase(PRE_FINALISE)
+        self._guest_phases(FINALISE)
+        self._host_phase(CLEANUP)
+        self._close_tree()
         self._target.trim()
         self._target.unmount()
 

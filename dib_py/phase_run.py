@@ -14,10 +14,10 @@ from pathlib import Path
 from dib_py import environment, hooks
 from dib_py.disk import growth
 from dib_py.disk.size import explain_no_room
-from dib_py.errors import HookFailed, TargetError
+from dib_py.errors import ElementError, HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.guest import HOOKS_IN_GUEST
-from dib_py.phases import Phase, Side
+from dib_py.phases import BLOCK_DEVICE, Phase, Side
 from dib_py.plan import Plan, Step
 from dib_py.step_output import StepLog
 from dib_py.target import HookTimeout, Target
@@ -105,6 +105,11 @@ class PhaseRun:
         around.events.emit(StepFinished(step.index, self.phase.name, step.element, step.name, code, seconds))
         if code != 0:
             raise self._failed(step, code, log, f"failed with exit code {code}")
+        if self.phase is BLOCK_DEVICE and any(line.startswith("IMAGE_BLOCK_DEVICE=") for line in log.tail):
+            raise ElementError(
+                f"block-device.d/{step.name} of element {step.element} names a block device of its own",
+                hint="describe the disk in block-device-default.yaml; the one of the build can't be replaced",
+            )
 
     def _failed(self, step: Step, code: int, log: StepLog, what: str) -> HookFailed:
         element = f" of element {step.element}" if step.element else ""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from typing import Protocol
 
 from dib_py.disk.size import GIB, MIB, Usage, shown
@@ -60,7 +58,7 @@ class Growth:
         self._error: DibError | None = None
         self._full = False
         self._look = 0.0  # seconds that the last look at the filesystem took
-        self._busy = threading.Lock()  # held while the target is asked, and while the watcher is paused
+        self._busy = threading.Lock()  # held while the target is asked
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="growth", daemon=True)
 
@@ -84,12 +82,6 @@ class Growth:
     def error(self) -> DibError | None:
         """Why the disk stopped growing, if it did; a step that fails afterwards most likely failed because of it."""
         return self._error
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """While open the watcher leaves disk and target alone: for what remounts or unmounts."""
-        with self._busy:
-            yield
 
     def check(self) -> None:
         """Look once, and grow where there is need; raises what :meth:`Target.grow` does."""

@@ -139,16 +139,6 @@ def test_a_filesystem_that_does_not_grow_is_not_tried_for_ever() -> None:
         assert len(fs.resizes) == 1
 
 
-def test_paused() -> None:
-    fs = Filesystem()
-    with Growth(fs, fs, interval=0.001) as growth:
-        with growth.paused():
-            before = len(fs.looks)
-            time.sleep(0.05)
-            assert len(fs.looks) == before
-        until(lambda: len(fs.looks) > before)
-
-
 def test_slow_looks_are_rare() -> None:
     fs = Filesystem(looks_slowly=0.02)
     with Growth(fs, fs, interval=0.001):
