@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,6 +93,16 @@ def test_lists_are_fetched_early_only_where_there_are_none(dpkg: Guest) -> None:
     dpkg.write("/var/lib/apt/lists/mirror_dists_bookworm_main_binary-amd64_Packages.lz4", "")
     dpkg.hook("pre-install.d/02-apt-get-update")
     assert len(dpkg.calls) == 1
+
+
+def test_lists_are_fetched_again_only_for_new_sources(dpkg: Guest) -> None:
+    dpkg.hook("pre-install.d/02-apt-get-update")
+    dpkg.hook("pre-install.d/99-apt-get-update")
+    assert len(dpkg.calls) == 1
+    time.sleep(0.02)
+    dpkg.write("/etc/apt/sources.list.d/new.list", "")
+    dpkg.hook("pre-install.d/99-apt-get-update")
+    assert len(dpkg.calls) == 2
 
 
 REAL = '#!/bin/sh\necho "$*" >> /opt/initramfs\n'
