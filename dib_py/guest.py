@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from dib_py.errors import DibError, UsageError
@@ -139,5 +139,4 @@ def mount_below(target: Target, mounts: Sequence[Mount]) -> None:
 
 def tidy(target: Target, environment: Mapping[str, str]) -> None:
     """Empty /tmp and the logs, as the last thing before the tree is closed."""
-    with suppress(FileNotFoundError):
-        target.run(["/bin/sh", "-c", _TIDY], env=environment, output=lambda chunk: None)
+    target.run(["/bin/sh", "-c", _TIDY], env=environment, output=lambda chunk: None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,7 +81,7 @@ class ImageBuild:
         self._stage()
         later = self._open_disk()
         grows = self._grows or (self._cut and self._target.grows_while_mounted)
-        with Growth(self._disk, self._target, grows=grows):
+        with Growth(self._disk, self._target) if grows else nullcontext():
             self._build_tree(later)
         self._fit_disk()
         self._phase(BLOCK_DEVICE)

@@ -131,7 +131,7 @@ class PhaseRun:
             usage = self._around.target.usage()
         except TargetError:
             return ""
-        return f": {growth.explain_full(usage.size, given=True)}" if growth.is_full(usage) else ""
+        return f": {growth.explain_full(usage.size)}" if growth.is_full(usage) else ""
 
     def _carry_out(self, step: Step, variables: Mapping[str, str], log: StepLog) -> int:
         if step.kind == "hook":

@@ -128,7 +128,6 @@ def is_full(usage: Usage) -> bool:
     return usage.available <= min(usage.size // 50, _KEPT_BACK) + MIB
 
 
-def explain_full(size: int, *, given: bool) -> str:
-    """What to say when a step filled a disk of ``size`` bytes; ``given`` if the user chose its size."""
-    how = "ask for a larger one with --image-size" if given else "free some space for the build"
-    return f"the image's disk of {shown(size)} is full: {how}"
+def explain_full(size: int) -> str:
+    """What to say when a step filled a disk of ``size`` bytes."""
+    return f"the image's disk of {shown(size)} is full: ask for a larger one with --image-size"
