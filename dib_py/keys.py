@@ -11,9 +11,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
 
 from dib_py.secrets import PROXY, is_secret
+
+KEYED, SET = "hmac-sha256:", "set"  # how a secret's value looks in a key's ingredients, without a store's key "set"
 
 ABI = 1  # raised when the engine does something to the guest differently, without a change in its shell files
 
@@ -89,20 +93,76 @@ class StepInputs:
 class Engine:
     """What all steps of a build share.
 
-    ``library`` is the text of the shell library (``_LIB``), ``epoch`` how fresh packages are to be, ``secret`` the
-    store's key for digests of secrets (None: only that there is one counts, so such a key is a guess), ``file_digest``
-    the digest of a file of this machine, None for what is none.
+    ``library`` is the text of the shell library (``_LIB``), ``runner`` that of the other shell files which act in the
+    guest, ``epoch`` how fresh packages are to be, ``secret`` the store's key for digests of secrets (None: only that
+    there is one counts, so such a key is a guess), ``mask`` takes secrets out of a text, ``file_digest`` gives the
+    digest of a file of this machine, None for what is none.
     """
 
     library: bytes
     epoch: str
     secret: bytes | None = None
     file_digest: Callable[[str], str | None] = lambda path: None
+    mask: Callable[[str], str] = str
+    runner: bytes = b""
 
-    @property
+    @cached_property
     def abi(self) -> str:
         """What the engine does to a guest, beyond what the elements say."""
-        return digest([str(ABI).encode(), self.library])
+        return digest([str(ABI).encode(), self.library, self.runner])
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What the key of one step is made of: flat text, fit to be kept beside the layer and compared later.
+
+    ``parent`` is the key of the step before, or the base's. ``content`` is the digest of the hook's bytes, ``files``
+    has those of modes and contents by path in the merged hooks, ``variable_files`` those of the files of this machine
+    that variables name. ``epoch`` is empty for a step that can't fetch. Secrets are keyed digests.
+    """
+
+    parent: str
+    engine: str
+    phase: str
+    kind: str
+    name: str
+    mode: str
+    content: str
+    files: Mapping[str, str]
+    variables: Mapping[str, str]
+    variable_files: Mapping[str, str]
+    packages: tuple[str, ...] | None
+    argument: str
+    epoch: str
+
+    @cached_property
+    def key(self) -> str:
+        """The key; no other ingredients have the same."""
+        texts = (self.parent, self.engine, self.phase, self.kind, self.name, self.mode, self.content)
+        parts = [*map(_encode, texts), *map(_of_mapping, (self.files, self.variables, self.variable_files))]
+        parts.append(b"-" if self.packages is None else digest(map(_encode, self.packages)).encode())
+        return digest([*parts, _encode(self.argument), _encode(self.epoch)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Ingredients:
+        """What :meth:`to_dict` made, read from JSON; raises KeyError, TypeError or ValueError for what is none."""
+        if not all(isinstance(data[name], dict) for name in ("files", "variables", "variable_files")):
+            raise ValueError("ingredients without mappings")
+        listed = data["packages"]
+        made = cls(**{**data, "packages": None if listed is None else tuple(listed)})
+        texts = [getattr(made, name) for name in _TEXTS] + list(made.packages or ())
+        for mapping in (made.files, made.variables, made.variable_files):
+            texts += [text for item in mapping.items() for text in item]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("ingredients that are no text")
+        return made
+
+
+_TEXTS = ("parent", "engine", "phase", "kind", "name", "mode", "content", "argument", "epoch")
 
 
 def digest(parts: Iterable[bytes]) -> str:
@@ -122,17 +182,25 @@ def base_key(content: str, geometry: str) -> str:
     return digest([b"base", content.encode(), geometry.encode()])
 
 
-def step_key(parent: str, step: StepInputs, engine: Engine) -> str:
-    """The key of a step after ``parent``."""
+def ingredients(parent: str, step: StepInputs, engine: Engine) -> Ingredients:
+    """What the key of a step after ``parent`` is made of."""
     read = [step.content, *(file.content for file in step.files)]
-    parts = [parent, engine.abi, step.phase, step.kind, step.name, f"{step.mode & 0o7777:o}"]
-    encoded = [part.encode() for part in parts] + [step.content]
-    encoded.append(digest(_of_file(file) for file in sorted(step.files, key=lambda file: file.path)).encode())
-    encoded.append(digest(_of_variables(relevant(step, engine), engine)).encode())
-    encoded.append(b"-" if step.packages is None else digest(name.encode() for name in step.packages).encode())
-    encoded.append(_argument(step, engine))
-    encoded.append(engine.epoch.encode() if can_fetch(step.kind, step.packages, read) else b"")
-    return digest(encoded)
+    counting = relevant(step, engine)
+    return Ingredients(
+        parent=parent,
+        engine=engine.abi,
+        phase=step.phase,
+        kind=step.kind,
+        name=step.name,
+        mode=f"{step.mode & 0o7777:o}",
+        content=digest([step.content]),
+        files={file.path: _of_file(file) for file in step.files},
+        variables={name: _value(name, value, engine) for name, value in counting.items()},
+        variable_files=dict(_variable_files(counting, engine)),
+        packages=step.packages,
+        argument=_argument(step, engine),
+        epoch=engine.epoch if can_fetch(step.kind, step.packages, read) else "",
+    )
 
 
 def relevant(step: StepInputs, engine: Engine) -> dict[str, str]:
@@ -184,32 +252,37 @@ def _fetches(text: bytes) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _of_file(file: File) -> bytes:
-    return digest(
-        [file.path.encode(errors="surrogateescape"), f"{file.mode & 0o7777:o}".encode(), file.content]
-    ).encode()
+def _of_file(file: File) -> str:
+    return digest([f"{file.mode & 0o7777:o}".encode(), file.content])
 
 
-def _of_variables(variables: Mapping[str, str], engine: Engine) -> Iterable[bytes]:
-    """Name and value of each; secrets as a keyed digest, and for a file of this machine its content too."""
-    for name, value in sorted(variables.items()):
-        data = value.encode(errors="surrogateescape")
-        yield name.encode()
-        if is_secret(name):
-            yield _keyed(data, engine)
-        else:
-            yield data
+def _of_mapping(mapping: Mapping[str, str]) -> bytes:
+    return digest(_encode(text) for item in sorted(mapping.items()) for text in item).encode()
+
+
+def _value(name: str, value: str, engine: Engine) -> str:
+    """A variable's value; what is secret, or has a secret in it, as a keyed digest."""
+    return _keyed(value, engine) if is_secret(name) or engine.mask(value) != value else value
+
+
+def _variable_files(variables: Mapping[str, str], engine: Engine) -> Iterable[tuple[str, str]]:
+    """The digests of the files of this machine that variables name."""
+    for name, value in variables.items():
         content = engine.file_digest(value) if value.startswith("/") else None
         if content is not None:
-            yield content.encode()
+            yield name, _keyed(content, engine) if is_secret(name) else content
 
 
-def _argument(step: StepInputs, engine: Engine) -> bytes:
-    data = step.argument.encode(errors="surrogateescape")
-    return _keyed(data, engine) if step.kind == "root-password" else data
+def _argument(step: StepInputs, engine: Engine) -> str:
+    secret = step.kind == "root-password" or engine.mask(step.argument) != step.argument
+    return _keyed(step.argument, engine) if secret else step.argument
 
 
-def _keyed(data: bytes, engine: Engine) -> bytes:
+def _keyed(text: str, engine: Engine) -> str:
     if engine.secret is None:
-        return b"set" if data else b""
-    return hmac.new(engine.secret, data, hashlib.sha256).digest()
+        return SET if text else ""
+    return f"{KEYED}{hmac.new(engine.secret, _encode(text), hashlib.sha256).hexdigest()}"
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

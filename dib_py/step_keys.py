@@ -18,34 +18,43 @@ from dib_py.reading import Reader
 if TYPE_CHECKING:
     from dib_py.plan import Plan, Step
 
+TARGET = Path(__file__).parent / "target"
 LARGEST_HASHED = 16 * 1024**2  # bytes; a larger file that a variable names counts by size and time
 
 
 class StepKeys:
     """Predicts the key of each step of one plan."""
 
-    def __init__(self, plan: Plan, *, epoch: str, secret: bytes | None) -> None:
+    def __init__(self, plan: Plan, *, epoch: str, secret: bytes | None, base_digest: str = "") -> None:
+        """``base_digest`` is that of the base image's content, as far as it is known."""
         self._plan = plan
+        self._base_digest = base_digest
         self._reader = Reader(plan.hooks)
         self._variables: dict[Phase, Mapping[str, str]] = {}
         self._digests: dict[str, str | None] = {}
-        self._engine = keys.Engine(library_text(), epoch, secret, self._file_digest)
+        self._engine = keys.Engine(
+            library_text(), epoch, secret, self._file_digest, mask=plan.mask, runner=runner_text()
+        )
 
     @property
     def base(self) -> str:
         """The key that the first step starts from.
 
-        A base image without a checksum counts by its place, size and time here; a build knows its digest.
+        A base image whose digest is not known counts by its checksum, or by its place, size and time: a guess.
         """
         plan = self._plan
-        content = ""
-        if plan.base is not None:
+        content = self._base_digest
+        if plan.base is not None and not content:
             content = plan.base.checksum or f"{plan.base.location} {_stamp(Path(plan.base.location))}"
         geometry = f"{plan.settings.image_size} {plan.settings.sector_size} {_shape(plan.layout)}"
         return keys.base_key(content, geometry)
 
     def after(self, parent: str, step: Step) -> str:
         """The key of ``step`` after one with the key ``parent``."""
+        return self.ingredients(parent, step).key
+
+    def ingredients(self, parent: str, step: Step) -> keys.Ingredients:
+        """What that key is made of; the step may be one that no plan had, of a hook that another hook added."""
         listed = self._packages_of(step)
         content = step.source.read_bytes() if step.source is not None else b""
         argument = step.argument
@@ -66,7 +75,7 @@ class StepKeys:
             packages=listed,
             argument=argument,
         )
-        return keys.step_key(parent, inputs, self._engine)
+        return keys.ingredients(parent, inputs, self._engine)
 
     def _packages_of(self, step: Step) -> tuple[str, ...] | None:
         """The list that a hook of our package-installs reads, which is all that it reads; None for other steps."""
@@ -113,6 +122,12 @@ class StepKeys:
 def library_text() -> bytes:
     """All of the shell library, in a fixed order."""
     files = sorted(path for path in LIBRARY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return b"\n".join(path.read_bytes() for path in files)
+
+
+def runner_text() -> bytes:
+    """All other shell files of the engine that act in the guest, in a fixed order."""
+    files = [TARGET / "guestfs-runner.sh", *sorted((TARGET / "shims").iterdir())]
     return b"\n".join(path.read_bytes() for path in files)
 
 

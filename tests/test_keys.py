@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dib_py.keys import Engine, File, StepInputs, base_key, can_fetch, digest, relevant, step_key
+from dib_py import keys
+from dib_py.keys import Engine, File, Ingredients, StepInputs, base_key, can_fetch, digest, relevant
+from dib_py.secrets import Mask
 
 LIBRARY = b"cleanup() { rm -rf $TMP_BUILD_DIR/$LIBRARY_ONLY; }\n"
 ENGINE = Engine(LIBRARY, "2026-01-01", b"store")
@@ -22,6 +25,12 @@ STEP = StepInputs(
     variables={"DIB_X": "1", "NAMED": "a", "IN_FILE": "b", "CI_BUILD": "1", "OF_ENVIRONMENT_D": "e"},
     exported=frozenset({"OF_ENVIRONMENT_D"}),
 )
+
+
+def step_key(parent: str, step: StepInputs, engine: Engine) -> str:
+    return keys.ingredients(parent, step, engine).key
+
+
 KEY = step_key("parent", STEP, ENGINE)
 
 
@@ -88,6 +97,7 @@ def test_the_library_counts_for_those_that_use_it() -> None:
 
 def test_the_engine_counts() -> None:
     assert step_key("parent", STEP, replace(ENGINE, library=b"other")) != KEY
+    assert step_key("parent", STEP, replace(ENGINE, runner=b"other")) != KEY
     assert step_key("other", STEP, ENGINE) != KEY
 
 
@@ -150,6 +160,55 @@ def test_a_variable_that_names_a_file_counts_with_its_content() -> None:
     before = step_key("parent", step, engine)
     contents["/etc/key.pub"] = "2"
     assert step_key("parent", step, engine) != before
+
+
+def test_what_a_key_is_made_of_shows_no_secret() -> None:
+    secrets = {"DIB_PASSWORD": "hunter22", "DIB_URL": "http://me:hunter22@host/", "DIB_KEY": "/etc/key"}
+    engine = replace(ENGINE, mask=Mask.of(secrets), file_digest={"/etc/key": "0123456789"}.get)
+    for made in (
+        keys.ingredients("parent", replace(STEP, variables=secrets), engine),
+        keys.ingredients("parent", replace(STEP, kind="root-password", argument="hunter22"), engine),
+    ):
+        text = json.dumps(made.to_dict())
+        assert "hunter22" not in text and "0123456789" not in text
+        assert keys.KEYED in text
+
+
+def test_ingredients_survive_json() -> None:
+    for step in (STEP, replace(STEP, packages=("vim",), variables={"DIB_ODD": "\udcff\n"})):
+        made = keys.ingredients("parent", step, ENGINE)
+        read = Ingredients.from_dict(json.loads(json.dumps(made.to_dict())))
+        assert read == made and read.key == made.key
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"packages": 1},
+        {"packages": [1]},
+        {"files": None},
+        {"files": ["a"]},
+        {"variables": {"a": 1}},
+        {"engine": None},
+        {"more": ""},
+    ],
+)
+def test_what_are_no_ingredients(spoil: dict[str, Any]) -> None:
+    whole = keys.ingredients("parent", STEP, ENGINE).to_dict()
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Ingredients.from_dict({**whole, **spoil})
+    for name in whole:
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            Ingredients.from_dict({key: value for key, value in whole.items() if key != name})
+
+
+def test_every_ingredient_is_in_the_key() -> None:
+    made = keys.ingredients("parent", STEP, ENGINE)
+    others = [
+        replace(made, **{name: {**value, "x": ""} if isinstance(value, dict) else ("x",) if value is None else "x"})
+        for name, value in made.to_dict().items()
+    ]
+    assert len({made.key, *(other.key for other in others)}) == len(others) + 1 == 14
 
 
 def test_the_base_and_the_disk_count() -> None:
