@@ -164,6 +164,7 @@ def _choices(settings: Settings) -> dict[str, str]:
         "MAX_ONLINE_RESIZE": _whole(settings.max_online_resize, 1),
         "SKIP_BASE": "1" if settings.skip_base else "",
         "DOCKER_TARGET": settings.docker_target,
+        "DIB_PACKAGES_EPOCH": settings.packages_epoch,
         "LOGFILE": str(settings.logfile or ""),
         "DIB_BLOCK_DEVICE_CONFIG": settings.block_device_config,
     }

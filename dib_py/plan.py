@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +18,7 @@ from dib_py.disk.block_device import find as find_layout
 from dib_py.disk.layout import Layout
 from dib_py.element import Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
+from dib_py.epoch import find as find_epoch
 from dib_py.errors import FileError, UsageError, nearest
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
 from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
@@ -117,21 +117,24 @@ class Plan:
         return to_json(self)
 
 
-def make_plan(settings: Settings, catalog: Catalog | None = None, *, secret: bytes | None = None) -> Plan:
+def make_plan(
+    settings: Settings, catalog: Catalog | None = None, *, secret: bytes | None = None, epoch: str = ""
+) -> Plan:
     """Find out all that a build with these settings will do, and refuse what cannot work.
 
-    ``secret`` is the layer store's key, with which secrets enter the keys of steps. Raises DibError.
+    ``secret`` is the layer store's key, with which secrets enter the keys of steps; ``epoch`` says how fresh packages
+    are to be, by default what the settings say. Raises DibError.
     """
     catalog = Catalog.load(settings.elements_path) if catalog is None else catalog
     try:
-        return _plan(settings, catalog, secret)
+        return _plan(settings, catalog, secret, epoch or find_epoch(settings, None))
     except OSError as error:  # of a file that an element has and we may not read; others are named already
         if error.filename is None:
             raise
         raise FileError(Path(os.fsdecode(error.filename)), f"cannot be read: {error.strerror}") from error
 
 
-def _plan(settings: Settings, catalog: Catalog, secret: bytes | None) -> Plan:
+def _plan(settings: Settings, catalog: Catalog, secret: bytes | None, epoch: str) -> Plan:
     resolution = resolve(catalog, requested_names(settings, catalog), require_os=not settings.base)
     merged = merge(resolution, _allowed_names(settings))
     merged.refuse_unexecutable()
@@ -140,7 +143,7 @@ def _plan(settings: Settings, catalog: Catalog, secret: bytes | None) -> Plan:
     wanted = packages.compute(resolution, foreseen, environment, architecture(settings))
     plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), ())
     warnings = (*_warnings(plan, catalog), *wanted.warnings)
-    return _with_keys(replace(plan, steps=tuple(_steps(plan)), warnings=warnings), secret)
+    return _with_keys(replace(plan, steps=tuple(_steps(plan)), warnings=warnings), secret, epoch)
 
 
 def _allowed_names(settings: Settings) -> str:
@@ -209,21 +212,16 @@ def _of_phase(plan: Plan, phase: Phase) -> Iterator[tuple[str, str, str, Path | 
             yield "", f"command-line-{number}-{one.kind}{label}", one.kind, source, one.argument
 
 
-def _with_keys(plan: Plan, secret: bytes | None) -> Plan:
+def _with_keys(plan: Plan, secret: bytes | None, epoch: str) -> Plan:
     from dib_py.step_keys import StepKeys
 
-    keys = StepKeys(plan, epoch=_epoch(plan.settings), secret=secret)
+    keys = StepKeys(plan, epoch=epoch, secret=secret)
     parent = keys.base
     steps = []
     for step in plan.steps:
         parent = keys.after(parent, step)
         steps.append(replace(step, key=parent))
     return replace(plan, steps=tuple(steps))
-
-
-def _epoch(settings: Settings) -> str:
-    """How fresh packages are to be: by default those of the day, UTC."""
-    return settings.environ.get("DIB_PACKAGES_EPOCH") or time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def _warnings(plan: Plan, catalog: Catalog) -> Iterator[str]:

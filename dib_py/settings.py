@@ -24,8 +24,8 @@ class Setting:
     """One line of the table.
 
     ``kind`` says how text becomes the value: ``text``, ``flag``, ``count``, ``int``, ``float``, ``gib`` and ``mib``
-    (to bytes), ``list`` (comma separated; an option may come again), ``path``, ``paths`` (colon separated),
-    ``choice:a|b|c``, ``checksum``, ``breakpoints``, ``one-off``.
+    (to bytes), ``list`` (comma separated; an option may come again), ``path``, ``paths`` and
+    ``directories`` (colon separated), ``choice:a|b|c``, ``checksum``, ``breakpoints``, ``one-off``.
     """
 
     name: str
@@ -63,9 +63,10 @@ def setting(
     )
 
 
-BUILT, START, DISK, OUTPUT, HOW, SAID = (
+BUILT, START, KEPT, DISK, OUTPUT, HOW, SAID = (
     "What is built",
     "Where it starts",
+    "What is kept",
     "The disk",
     "The output",
     "How it is built",
@@ -74,6 +75,7 @@ BUILT, START, DISK, OUTPUT, HOW, SAID = (
 
 _built = functools.partial(setting, group=BUILT)
 _start = functools.partial(setting, group=START)
+_kept = functools.partial(setting, group=KEPT)
 _disk = functools.partial(setting, group=DISK)
 _output = functools.partial(setting, group=OUTPUT)
 _how = functools.partial(setting, group=HOW)
@@ -154,16 +156,50 @@ class Settings:
         kind="flag",
         help="let host-side hooks and the host target work on a base image that nothing vouches for",
     )
-    cache_dir: Path | None = _start(
+    offline: bool = _start(False, "--offline", env="DIB_OFFLINE", kind="flag", help="use only what is cached")
+
+    cache_dir: Path | None = _kept(
         None,
         "--image-cache",
         "--cache-dir",
         env="DIB_IMAGE_CACHE",
         kind="path",
         metavar="DIR",
-        help="where downloads are kept (default: ~/.cache/image-create)",
+        help="where downloads and, below layers/, the layers of finished steps are kept "
+        "(default: ~/.cache/image-create and ~/.cache/dib-py/layers)",
     )
-    offline: bool = _start(False, "--offline", env="DIB_OFFLINE", kind="flag", help="use only what is cached")
+    no_cache: bool = _kept(
+        False, "--no-cache", env="DIB_PY_NO_CACHE", kind="flag", help="run every step, and keep no layers"
+    )
+    cache_from: tuple[Path, ...] = _kept(
+        (),
+        "--cache-from",
+        env="DIB_PY_CACHE_FROM",
+        kind="directories",
+        metavar="DIR:...",
+        help="further cache directories, whose layers are used and never changed; may be given again",
+    )
+    layers_size: int = _kept(
+        20 * GIB,
+        "--layers-size",
+        env="DIB_PY_LAYERS_SIZE",
+        kind="gib",
+        metavar="GiB",
+        help="how much room layers may take; those that were not used for longest make room for others",
+    )
+    refresh: bool = _kept(
+        False,
+        "--refresh",
+        kind="flag",
+        help="fetch packages anew, whatever the day has; later builds go on from that",
+    )
+    packages_epoch: str = _kept(
+        "",
+        "--packages-epoch",
+        env="DIB_PACKAGES_EPOCH",
+        metavar="TEXT",
+        help="how fresh packages are to be: with another text, steps that fetch run again (default: the day, UTC)",
+    )
 
     image_size: int | None = _disk(
         None,

@@ -51,7 +51,9 @@ def plan(
     secret: bytes | None = None,
     **more: Any,
 ) -> Plan:
-    settings = Settings(elements=elements, arch="amd64", environ={**ENVIRON, **(environ or {})}, **more)
+    everything = {**ENVIRON, **(environ or {})}
+    epoch = everything["DIB_PACKAGES_EPOCH"]
+    settings = Settings(elements=elements, arch="amd64", environ=everything, packages_epoch=epoch, **more)
     return make_plan(settings, Catalog.load([], builtin=at), secret=secret)
 
 

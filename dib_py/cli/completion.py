@@ -80,6 +80,7 @@ def _values(name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
         "logfile": (FILES,),
         "image_name": (FILES,),
         "cache_dir": (DIRECTORIES,),
+        "cache_from": (DIRECTORIES,),
         "tmp_dir": (DIRECTORIES,),
     }.get(name, ())
 

@@ -118,7 +118,7 @@ def _apply(setting: Setting, option: Given, values: dict[str, Any], given: set[s
         values[name] = CHECKSUMS
     else:
         value = convert(setting, option.value, option.name)
-        if again and name == "packages":
+        if again and name in ("packages", "cache_from"):
             value = tuple(dict.fromkeys((*values[name], *value)))
         values[name] = value
 

@@ -90,6 +90,13 @@ def _paths(text: str, where: str) -> tuple[Path, ...]:
     return split_elements_path(text)
 
 
+def _directories(text: str, where: str) -> tuple[Path, ...]:
+    names = text.split(":")
+    if "" in names:
+        raise UsageError(f"{where} takes directories separated by colons, not '{text}'")
+    return tuple(map(Path, names))
+
+
 def _choice(text: str, where: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise UsageError(f"{where} takes {' or '.join(choices)}, not '{text}'")
@@ -127,6 +134,7 @@ _BY_KIND: dict[str, Callable[[str, str], Any]] = {
     "list": _list,
     "path": _path,
     "paths": _paths,
+    "directories": _directories,
     "checksum": _checksum,
     "breakpoints": _breakpoints,
 }
