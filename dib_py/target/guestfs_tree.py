@@ -17,11 +17,10 @@ import signal
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dib_py import namespaces
+from dib_py import namespaces, overlay
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.target import Output, host_run
@@ -40,7 +39,6 @@ HARMLESS = (
     *("proc", "sys", "dev"),
 )
 
-_OPTIONS = "redirect_dir=off,metacopy=off,index=off"
 _MOUNTED_WITHIN = 60.0  # seconds for FUSE
 _ENDED_WITHIN = 5.0  # seconds for its server, once it is unmounted
 _CACHE_SECONDS = 3600  # nobody changes the tree meanwhile, except the overlay, which is above
@@ -168,7 +166,7 @@ class HostTree:
                 _end_server(mountpoint, server)
 
     def _put_in(self, upper: Path) -> None:
-        changes = read_upper(upper)
+        changes = overlay.read_upper(upper)
         if changes.removed:
             self._appliance.engine_runner.check(_DELETE, input=b"".join(entry + b"\0" for entry in changes.removed))
         listing = self._directory / "upper.list"
@@ -178,47 +176,6 @@ class HostTree:
             self._files.stream_in(what, "/")
         finally:
             listing.unlink()
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What overlayfs collected: entries for ``_DELETE``, and paths to put in, parents first, both relative."""
-
-    removed: tuple[bytes, ...]
-    present: tuple[bytes, ...]
-
-
-def read_upper(upper: Path) -> Changes:
-    """Read the directory that overlayfs wrote: a character device 0/0 stands for what was deleted, an attribute for a
-    directory that hides the one below it."""
-    removed: list[bytes] = []
-    present: list[bytes] = []
-
-    def visit(path: Path) -> None:
-        relative = os.fsencode(path.relative_to(upper))
-        status = path.lstat()
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-            removed.append(b"W " + relative)
-            return
-        present.append(relative)
-        if not stat.S_ISDIR(status.st_mode):
-            removed.append(b"F " + relative)
-            return
-        if path != upper and _is_opaque(path):
-            removed.append(b"W " + relative)
-        for child in sorted(path.iterdir()):
-            visit(child)
-
-    visit(upper)
-    return Changes(tuple(removed), tuple(present))
-
-
-def _is_opaque(path: Path) -> bool:
-    for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
-        with contextlib.suppress(OSError):
-            if os.getxattr(path, name, follow_symlinks=False) == b"y":
-                return True
-    return False
 
 
 def _serve(handle: Any, mountpoint: Path) -> NoReturn:
@@ -266,10 +223,8 @@ def _end_server(mountpoint: Path, server: int) -> None:
 
 
 def _mount_overlay(root: Path, lower: Path, upper: Path, work: Path) -> None:
-    own_users = Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
-    data = f"lowerdir={lower},upperdir={upper},workdir={work},{_OPTIONS}{',userxattr' if own_users else ''}"
     try:
-        namespaces.mount("overlay", root, "overlay", namespaces.MS_NOSUID | namespaces.MS_NODEV, data)
+        overlay.mount(root, lower, upper, work, namespaces.MS_NOSUID | namespaces.MS_NODEV)
         namespaces.propagation(root, namespaces.MS_SHARED)
     except OSError as error:
         raise TargetError(

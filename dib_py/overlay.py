@@ -1,0 +1,80 @@
+"""overlayfs: a writable directory above one that stays as it is, and what it collected.
+
+No redirects and no metadata-only copies: what is in the upper directory can be read without the lower one. In a user
+namespace the kernel keeps its notes in ``user.`` attributes instead of ``trusted.`` ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from dib_py import namespaces
+
+ATTRIBUTES = ("trusted.overlay.", "user.overlay.")  # how the names of overlayfs' own attributes begin
+
+_OPTIONS = "redirect_dir=off,metacopy=off,index=off"
+
+
+def mount(root: Path, lower: Path, upper: Path, work: Path, flags: int = 0) -> None:
+    """Mount at ``root`` what ``lower`` holds, with changes going to ``upper``; OSError as from mount(2).
+
+    The paths have no comma, colon or backslash: those mean something to mount.
+    """
+    data = f"lowerdir={lower},upperdir={upper},workdir={work},{_OPTIONS}{',userxattr' if _has_own_users() else ''}"
+    namespaces.mount("overlay", root, "overlay", flags, data)
+
+
+def _has_own_users() -> bool:
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What overlayfs collected, parents first: in ``removed`` a letter and a path, ``W`` for what is gone or was made
+    anew and ``F`` for what is no directory now; in ``present`` the paths that are there."""
+
+    removed: tuple[bytes, ...]
+    present: tuple[bytes, ...]
+
+
+def read_upper(upper: Path) -> Changes:
+    """Read the directory that overlayfs wrote: a character device 0/0 stands for what was deleted, an attribute for a
+    directory that hides the one below it."""
+    removed: list[bytes] = []
+    present: list[bytes] = []
+
+    def visit(path: Path) -> None:
+        relative = os.fsencode(path.relative_to(upper))
+        status = path.lstat()
+        if is_whiteout(status):
+            removed.append(b"W " + relative)
+            return
+        present.append(relative)
+        if not stat.S_ISDIR(status.st_mode):
+            removed.append(b"F " + relative)
+            return
+        if path != upper and is_opaque(path):
+            removed.append(b"W " + relative)
+        for child in sorted(path.iterdir()):
+            visit(child)
+
+    visit(upper)
+    return Changes(tuple(removed), tuple(present))
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether what has this status in an upper directory stands for a deletion."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(path: str | Path) -> bool:
+    """Whether a directory of an upper directory hides the one below it."""
+    for prefix in ATTRIBUTES:
+        with contextlib.suppress(OSError):
+            if os.getxattr(path, f"{prefix}opaque", follow_symlinks=False) == b"y":
+                return True
+    return False

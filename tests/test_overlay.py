@@ -1,0 +1,44 @@
+"""What overlayfs collected, read from real overlays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dib_py import overlay
+
+_SCRIPT = """
+set -e
+cd "$1"
+"$2" -c 'import sys; from pathlib import Path; from dib_py import overlay
+overlay.mount(*(Path(sys.argv[1]) / name for name in ("root", "lower", "upper", "work")))' "$1"
+cd root
+rm kept/gone
+rm -r replaced && mkdir replaced && echo new > replaced/file
+rm -r emptied && echo file > emptied
+ln -s nowhere link
+"""
+
+
+@pytest.mark.root
+def test_an_upper_directory_says_what_was_removed_and_what_is_there(tmp_path: Path) -> None:
+    for name in ("root", "lower/kept", "lower/replaced", "lower/emptied", "upper", "work"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("kept/gone", "kept/stays", "replaced/old", "emptied/old"):
+        (tmp_path / "lower" / name).touch()
+    subprocess.run(
+        ["unshare", "--mount", "bash", "-c", _SCRIPT, "bash", tmp_path, sys.executable], check=True, timeout=60
+    )
+    changes = overlay.read_upper(tmp_path / "upper")
+    assert set(changes.removed) == {b"W kept/gone", b"W replaced", b"F replaced/file", b"F emptied", b"F link"}
+    assert set(changes.present) == {b".", b"kept", b"replaced", b"replaced/file", b"emptied", b"link"}
+    assert changes.present.index(b"replaced") < changes.present.index(b"replaced/file")
+
+
+def test_only_the_device_0_0_stands_for_a_deletion() -> None:
+    assert not overlay.is_whiteout(os.stat("/dev/null"))
+    assert not overlay.is_whiteout(os.stat("/"))
