@@ -12,6 +12,7 @@ from pathlib import Path
 from dib_py import guest, isolation, output, supervisor
 from dib_py.base import BaseImage, obtain
 from dib_py.disk import GROWING_CAPACITY, Disk
+from dib_py.disk.chain import Chain
 from dib_py.disk.growth import START_SIZE
 from dib_py.disk.partitions import smallest_disk
 from dib_py.disk.size import GIB, check_space
@@ -77,18 +78,18 @@ def _work(job: Job, worker: supervisor.Worker) -> None:
     names = [element.name for element in job.plan.elements]
     worker.events.emit(BuildStarted(job.settings.image_name, names, job.target, len(job.plan.steps)))
     with StorageDaemon.connect(worker.daemon_directory) as daemon:
-        top = _fill_disk(job, daemon, worker)
-        output.write_all(top, job.settings, worker.events, worker.partial)
+        image = _fill_disk(job, daemon, worker)
+        output.write_all(image, job.settings, worker.events, worker.partial)
     worker.events.emit(BuildFinished(time.monotonic() - started))
 
 
-def _fill_disk(job: Job, daemon: StorageDaemon, worker: supervisor.Worker) -> Path:
-    """Run all phases on a new disk; returns the top of its chain, which nobody holds any more."""
+def _fill_disk(job: Job, daemon: StorageDaemon, worker: supervisor.Worker) -> Chain:
+    """Run all phases on a new disk; returns its files, which nobody holds any more."""
     with ExitStack() as stack:
         disk = stack.enter_context(_make_disk(job, daemon, worker.daemon_directory))
         target = stack.enter_context(open_target(job.target, disk, worker.build_dir, job.settings, worker.events))
         ImageBuild(job.plan, job.settings, job.base, disk, target, worker, cut=_is_cut(job)).run()
-        return disk.top
+        return disk.image()
 
 
 def _is_cut(job: Job) -> bool:

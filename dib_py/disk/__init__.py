@@ -1,5 +1,8 @@
 """The image being built: a chain of qcow2 overlays served by one storage daemon.
 
+What a chain stands on, a base image and layers of earlier builds, is only read. A frozen overlay does not change any
+more: qemu writes its tables to the file before it puts the next one above, and has no right to write it from then on.
+
 A disk has a size and a capacity. The capacity is how large its exports are; the size is how large the image is, and
 what partition tables and filesystems are made for. An NBD client can never learn that its disk grew (qemu forbids
 resizing what is exported), so a disk that is to grow is served with all its capacity from the start and is cut to its
@@ -13,13 +16,14 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dib_py import process
 from dib_py.disk import gpt
+from dib_py.disk.chain import Chain, ImageFile
 from dib_py.disk.image import refuse_references
 from dib_py.disk.size import shown
 from dib_py.disk.storage_daemon import StorageDaemon, socket_path
@@ -30,6 +34,7 @@ NBD_NAME = "nbd.sock"
 FUSE_NAME = "disk.raw"
 GROWING_CAPACITY = 1024**4  # bytes: of a disk that grows on demand; costs nothing until used
 
+_LOWER = "lower"  # the node of what the first overlay lies on
 _EXPORT_TIMEOUT = 30.0  # seconds for an export to let go of its clients
 
 # nothing is written through while building (a build that dies starts again), and freed blocks leave the file
@@ -38,12 +43,11 @@ _TOP_OPTIONS = {**_FILE_OPTIONS, "detect-zeroes": "unmap"}
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """A file of the chain and the node that serves it."""
+class _Overlay:
+    """A file that this build writes, and the node that serves it."""
 
     node: str
     path: Path
-    format: str
 
     @property
     def file_node(self) -> str:
@@ -53,7 +57,8 @@ class _Layer:
 class Disk:
     """A running chain: its top overlay takes all writes, by NBD or by FUSE (qemu allows one kind at a time).
 
-    Methods may be called from any thread. A chain ends at a read-only base image or in nothing (a blank disk).
+    Methods may be called from any thread. A chain ends at a read-only base image or in nothing (a blank disk). What the
+    disk's files are is still known when it is closed.
     """
 
     def __init__(self, daemon: StorageDaemon, directory: Path, *, size: int, sector_size: int) -> None:
@@ -63,8 +68,9 @@ class Disk:
         self.size = size
         self.capacity = size
         self.sector_size = sector_size
-        self._layers: list[_Layer] = []  # base first
-        self._base: Path | None = None
+        self._lower = Chain(())  # what the first overlay lies on
+        self._overlays: list[_Overlay] = []  # top last
+        self._nodes: list[str] = []  # those in the daemon, each on the one before
         self._exports: dict[str, Path] = {}
         self._lock = threading.RLock()
 
@@ -76,23 +82,27 @@ class Disk:
         *,
         base: Path | None = None,
         base_format: str | None = None,
+        layers: Sequence[Path] = (),
+        overlay: Path | None = None,
+        backing_name: str | None = None,
         size: int | None = None,
         capacity: int | None = None,
         sector_size: int = 512,
     ) -> Disk:
-        """A new overlay in ``directory`` on ``base``, or a blank disk of ``size`` bytes.
+        """A new overlay on ``layers``, the nearest to ``base`` first; on ``base``; or a blank disk of ``size`` bytes.
 
-        With a base, ``size`` may be larger than it; None is the base's own. The base is opened read-only, as
-        ``base_format`` and nothing else. ``capacity`` is how far :meth:`resize` can go while an NBD client is there
-        (default: the size). Raises DiskError, also for a base that names other files.
+        ``size`` may be larger than that of a base, and anything where there are layers; None is that of what is below.
+        The base is opened as ``base_format`` and nothing else. ``capacity`` is how far :meth:`resize` can go while an
+        NBD client is there (default: the size). ``overlay`` is the file to write (default: one in ``directory``), and
+        ``backing_name`` what its header calls the file below. Raises DiskError, also for a base that names other files.
         """
         disk = cls(daemon, directory, size=0, sector_size=sector_size)
         try:
-            if base is not None:
-                disk._open_base(base, base_format)
-            disk.size = disk._wanted_size(size)
+            disk._open_lower(Chain.of(layers, base, base_format), has_base=base is not None)
+            disk.size = disk._wanted_size(size, resumed=bool(layers))
             disk.capacity = max(capacity or 0, disk.size)
-            disk._add_overlay(directory / TOP_NAME)
+            below = disk._nodes[-1] if disk._nodes else None
+            disk._add_overlay(overlay or directory / TOP_NAME, below, backing_name)
         except BaseException:
             with contextlib.suppress(DiskError):
                 disk._release()
@@ -113,16 +123,21 @@ class Disk:
     @property
     def top(self) -> Path:
         """The overlay that takes the writes."""
-        return self._layers[-1].path
+        return self._overlays[-1].path
+
+    def image(self) -> Chain:
+        """The disk's files, for qemu-img and its like once the disk is closed."""
+        with self._lock:
+            overlays = (ImageFile(overlay.path, "qcow2") for overlay in reversed(self._overlays))
+            return Chain((*overlays, *self._lower.files))
 
     def chain(self) -> list[Path]:
         """The files from the top down to the base."""
-        with self._lock:
-            return [layer.path for layer in reversed(self._layers)]
+        return [file.path for file in self.image().files]
 
     def allocated(self) -> int:
-        """Bytes that the overlays (not the base) take on the host's filesystem now."""
-        return sum(path.stat().st_blocks * 512 for path in self.chain() if path != self._base)
+        """Bytes that this disk's own overlays take on the host's filesystem now."""
+        return sum(overlay.path.stat().st_blocks * 512 for overlay in self._overlays)
 
     # -- what is done to it
     def nbd(self) -> Path:
@@ -143,13 +158,22 @@ class Disk:
                 self._export("fuse", mountpoint, mountpoint=str(mountpoint), growable=False, allow_other="off")
             return self._exports["fuse"]
 
-    def snapshot(self, path: Path) -> None:
-        """Freeze the top overlay as it is and go on in a new one at ``path``; exports notice nothing."""
+    def snapshot(self, path: Path, backing_name: str | None = None) -> None:
+        """Freeze the top overlay as it is and go on in a new one at ``path``; exports notice nothing.
+
+        The frozen file is complete and stays as it is from then on; others may read it while the disk goes on.
+        ``backing_name`` is what the new overlay's header calls it.
+        """
         with self._lock:
-            top = self._layers[-1]
-            layer = self._create_overlay(path, backing=None)
-            self.daemon.execute("blockdev-snapshot", node=top.node, overlay=layer.node)
-            self._layers.append(layer)
+            frozen = self._overlays[-1].node
+            self._add_overlay(path, None, backing_name)
+            try:
+                self.daemon.execute("blockdev-snapshot", node=frozen, overlay=self._overlays[-1].node)
+            except DiskError:
+                self._overlays.pop()
+                with contextlib.suppress(DiskError):
+                    self._drop_nodes(len(self._nodes) - 2)
+                raise
 
     def resize(self, size: int) -> None:
         """Make the disk ``size`` bytes large; past its capacity only where no NBD client holds it."""
@@ -167,7 +191,7 @@ class Disk:
     def close(self) -> None:
         """End the exports, cut the disk to its size and let go of the files, so that qemu-img can read the chain."""
         with self._lock:
-            if self._layers and self.capacity != self.size:
+            if self._nodes and self.capacity != self.size:
                 self._move_table_end()
                 self._end_exports()
                 self._truncate(self.size)
@@ -175,7 +199,7 @@ class Disk:
 
     # -- how
     def _truncate(self, size: int) -> None:
-        self.daemon.execute("block_resize", node_name=self._layers[-1].node, size=size)
+        self.daemon.execute("block_resize", node_name=self._overlays[-1].node, size=size)
         self.capacity = size
 
     def _move_table_end(self) -> None:
@@ -198,30 +222,33 @@ class Disk:
 
     def _release(self) -> None:
         self._end_exports()
-        while self._layers:
-            self.daemon.execute("blockdev-del", node_name=self._layers[-1].node)
-            self.daemon.execute("blockdev-del", node_name=self._layers[-1].file_node)
-            self._layers.pop()
+        self._drop_nodes(0)
 
-    def _open_base(self, base: Path, base_format: str | None) -> None:
-        if base_format is None:
-            raise DiskError("the format of a base image is given, never guessed", where=str(base))
-        refuse_references(base, base_format)
-        self._base = base.absolute()
-        layer = _Layer("base", self._base, base_format)
-        node: dict[str, Any] = {"driver": base_format, "node-name": layer.node, "file": layer.file_node}
-        if base_format == "qcow2":
-            node["backing"] = None
+    def _drop_nodes(self, kept: int) -> None:
+        """Let the daemon close all but the first ``kept`` nodes and the files of theirs."""
+        while len(self._nodes) > kept:
+            self.daemon.execute("blockdev-del", node_name=self._nodes[-1])
+            self._nodes.pop()
+
+    def _open_lower(self, lower: Chain, *, has_base: bool) -> None:
+        if not lower.files:
+            return
+        base = lower.files[-1]
+        if has_base:
+            refuse_references(base.path, base.format)
         try:
-            self._add_file(layer, read_only=True)
-            with self._undo_file(layer):
-                self.daemon.execute("blockdev-add", **node, read_only=True)
+            self._add_node(_LOWER, lower.node(), read_only=True)
         except DiskError as error:
-            raise DiskError(f"the base image can't be opened as {base_format}: {error}", where=str(base)) from error
-        self._layers.append(layer)
+            if lower.top == base.path and has_base:
+                message = f"the base image can't be opened as {base.format}: {error}"
+            else:
+                message = f"the layers can't be opened: {error}"
+            raise DiskError(message, where=str(lower.top)) from error
+        self._lower = lower
 
-    def _wanted_size(self, size: int | None) -> int:
-        own = self._node_size(self._layers[-1].node) if self._layers else 0
+    def _wanted_size(self, size: int | None, *, resumed: bool) -> int:
+        given = bool(size) and resumed  # layers may be larger than what is built on them, after a cut
+        own = self._node_size(_LOWER) if self._nodes and not given else 0
         wanted = size or -(-own // self.sector_size) * self.sector_size
         if not wanted:
             raise DiskError("a blank disk needs a size")
@@ -234,42 +261,32 @@ class Disk:
             )
         return wanted
 
-    def _add_overlay(self, path: Path) -> None:
-        backing = self._layers[-1].node if self._layers else None
-        self._layers.append(self._create_overlay(path, backing=backing))
-
-    def _create_overlay(self, path: Path, *, backing: str | None) -> _Layer:
-        """Write an empty overlay on the present top and add its node, without a backing node if None."""
-        layer = _Layer(f"layer{len(self._layers)}", path, "qcow2")
+    def _add_overlay(self, path: Path, backing: str | None, backing_name: str | None) -> None:
+        """Write an empty overlay on the present top and add its node, on the node ``backing`` or on none yet."""
+        overlay = _Overlay(f"layer{len(self._overlays)}", path)
         try:
             path.write_bytes(b"")
         except OSError as error:
             raise DiskError(f"the overlay {path} can't be made: {error.strerror}") from error
-        options: dict[str, Any] = {"driver": "qcow2", "file": layer.file_node, "size": self.capacity}
-        if self._layers:
-            options["backing-file"] = _backing_name(path, self._layers[-1].path)
-            options["backing-fmt"] = self._layers[-1].format
-        node = {"driver": "qcow2", "node-name": layer.node, "file": layer.file_node, "backing": backing}
-        self._add_file(layer)
-        with self._undo_file(layer):
-            self.daemon.run_job("blockdev-create", options=options)
-            self.daemon.execute("blockdev-add", **node, **_TOP_OPTIONS)
-        return layer
-
-    def _add_file(self, layer: _Layer, *, read_only: bool = False) -> None:
-        options = {"read-only": True} if read_only else _FILE_OPTIONS
-        node = {"driver": "file", "node-name": layer.file_node, "filename": str(layer.path)}
-        self.daemon.execute("blockdev-add", **node, **options)
-
-    @contextlib.contextmanager
-    def _undo_file(self, layer: _Layer) -> Iterator[None]:
-        """Let go of the layer's file where what is to lie on it can't be made, so that it can be tried again."""
+        file_node = f"{overlay.node}-file"
+        options: dict[str, Any] = {"driver": "qcow2", "file": file_node, "size": self.capacity}
+        if files := self.image().files:
+            options["backing-file"] = backing_name or _backing_name(path, files[0].path)
+            options["backing-fmt"] = files[0].format
+        self._add_node(file_node, {"driver": "file", "filename": str(path.absolute()), **_FILE_OPTIONS})
         try:
-            yield
-        except DiskError:
+            self.daemon.run_job("blockdev-create", options=options)
+            node = {"driver": "qcow2", "file": file_node, "backing": backing}
+            self._add_node(overlay.node, {**node, **_TOP_OPTIONS})
+        except DiskError:  # the daemon lets go of the file, so that it can be tried again
             with contextlib.suppress(DiskError):
-                self.daemon.execute("blockdev-del", node_name=layer.file_node)
+                self._drop_nodes(len(self._nodes) - 1)
             raise
+        self._overlays.append(overlay)
+
+    def _add_node(self, name: str, node: dict[str, Any], **options: Any) -> None:
+        self.daemon.execute("blockdev-add", node_name=name, **node, **options)
+        self._nodes.append(name)
 
     def _node_size(self, node: str) -> int:
         nodes: list[dict[str, Any]] = self.daemon.execute("query-named-block-nodes", flat=True)
@@ -277,7 +294,7 @@ class Disk:
 
     def _export(self, kind: str, path: Path, **options: Any) -> None:
         self.daemon.execute(
-            "block-export-add", type=kind, id=kind, node_name=self._layers[-1].node, writable=True, **options
+            "block-export-add", type=kind, id=kind, node_name=self._overlays[-1].node, writable=True, **options
         )
         self._exports[kind] = path
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dib_py.digest import digests
+from dib_py.disk.chain import Chain
 from dib_py.errors import OutputError, UsageError, nearest
 from dib_py.events import Events, OutputWritten
 from dib_py.output.beside import Naming, Partial, check_directory, hidden_name
@@ -32,8 +33,8 @@ class Output(Protocol):
         """Raise OutputError or UsageError if an image of this kind can't be written; nothing has started yet."""
         ...
 
-    def write(self, source: Path, destination: Path, settings: Settings, events: Events) -> None:
-        """Write the disk ``source`` (the top of a closed qcow2 chain) to ``destination``, which is there and empty."""
+    def write(self, source: Chain, destination: Path, settings: Settings, events: Events) -> None:
+        """Write the disk ``source``, which nobody writes any more, to ``destination``, which is there and empty."""
         ...
 
 
@@ -96,7 +97,7 @@ class _Result:
     sums: list[Partial]
 
 
-def write_all(source: Path, settings: Settings, events: Events, naming: Naming = hidden_name) -> list[Path]:
+def write_all(source: Chain, settings: Settings, events: Events, naming: Naming = hidden_name) -> list[Path]:
     """Write the disk ``source`` in every format of the settings, with checksum files, and return the images' paths.
 
     Either all of them take their names or, where one can't be written, none does. ``naming`` says what a file is
@@ -110,7 +111,7 @@ def write_all(source: Path, settings: Settings, events: Events, naming: Naming =
 
 
 def _write(
-    driver: Output, source: Path, settings: Settings, events: Events, naming: Naming, stack: ExitStack
+    driver: Output, source: Chain, settings: Settings, events: Events, naming: Naming, stack: ExitStack
 ) -> _Result:
     given = given_path(settings, driver)
     image = stack.enter_context(Partial(Path(given), naming))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from dib_py.disk.chain import Chain
 from dib_py.errors import HostError, OutputError
 from dib_py.events import Events, Progress
 from dib_py.process import CommandFailed, follow
@@ -22,9 +23,9 @@ def require_qemu_img() -> None:
         raise HostError("qemu-img is not installed", hint="apt install qemu-utils, or dnf install qemu-img")
 
 
-def convert(source: Path, destination: Path, format: str, arguments: Sequence[str], events: Events) -> None:
-    """Write the qcow2 chain ``source`` as ``format``, telling its progress; OutputError with what qemu-img said."""
-    argv = ["qemu-img", "convert", "-p", *PARALLEL, "-f", "qcow2", "-O", format, *arguments]
+def convert(source: Chain, destination: Path, format: str, arguments: Sequence[str], events: Events) -> None:
+    """Write the disk ``source`` as ``format``, telling its progress; OutputError with what qemu-img said."""
+    argv = ["qemu-img", "convert", "-p", *PARALLEL, "-O", format, *arguments]
     told = -1
 
     def progress(chunk: bytes) -> None:
@@ -34,8 +35,9 @@ def convert(source: Path, destination: Path, format: str, arguments: Sequence[st
             events.emit(Progress(f"write {format}", percent, 100, "percent"))
 
     try:
-        follow([*argv, str(source), str(destination)], progress)
+        follow([*argv, source.name, str(destination)], progress)
     except CommandFailed as error:
         why = error.output.strip().splitlines()[-1:] or [str(error)]
+        said = why[0].replace(source.name, str(source.top))
         hint = "free space on the output's filesystem" if "No space left" in error.output else ""
-        raise OutputError(f"the {format} image can't be written: {why[0]}", hint=hint) from error
+        raise OutputError(f"the {format} image can't be written: {said}", hint=hint) from error

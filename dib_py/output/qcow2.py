@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from dib_py.disk.chain import Chain
 from dib_py.errors import UsageError
 from dib_py.events import Events
 from dib_py.output.convert import convert, require_qemu_img
@@ -26,7 +27,7 @@ class Qcow2:
         arguments = _arguments(settings)
         _try_options([argument for argument in arguments if argument != "-c"])
 
-    def write(self, source: Path, destination: Path, settings: Settings, events: Events) -> None:
+    def write(self, source: Chain, destination: Path, settings: Settings, events: Events) -> None:
         convert(source, destination, "qcow2", _arguments(settings), events)
 
 

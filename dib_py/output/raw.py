@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dib_py.disk.chain import Chain
 from dib_py.events import Events
 from dib_py.output.convert import convert, require_qemu_img
 from dib_py.settings import Settings
@@ -16,6 +17,6 @@ class Raw:
     def check(self, settings: Settings) -> None:
         require_qemu_img()
 
-    def write(self, source: Path, destination: Path, settings: Settings, events: Events) -> None:
+    def write(self, source: Chain, destination: Path, settings: Settings, events: Events) -> None:
         """Options for qemu-img are those of qcow2 and its like: as in DIB, they are not for raw."""
         convert(source, destination, "raw", (), events)

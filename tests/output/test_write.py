@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dib_py import output
+from dib_py.disk.chain import Chain
 from dib_py.errors import OutputError
 from dib_py.events import Event, Events, OutputWritten, Progress
 from dib_py.settings import Settings
@@ -25,15 +26,15 @@ def qemu_img(*arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The top of a chain: a base with a pattern at 0, an overlay with another at 8 MiB."""
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """A chain: a base with a pattern at 0, an overlay with another at 8 MiB."""
     directory = tmp_path_factory.mktemp("disk")
     base, top = directory / "base.qcow2", directory / "top.qcow2"
     qemu_img("create", "-q", "-f", "qcow2", base, "64M")
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 0x11 0 1M", base], check=True)
     qemu_img("create", "-q", "-f", "qcow2", "-b", base.name, "-F", "qcow2", top)
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 0x22 8M 1M", top], check=True)
-    return top
+    return Chain.of([base, top])
 
 
 @pytest.fixture
@@ -51,14 +52,14 @@ def info(path: Path) -> dict[str, object]:
     return {**found, **found.get("format-specific", {}).get("data", {})}
 
 
-def test_qcow2_holds_the_chain_and_needs_no_other_file(disk: Path, here: Path) -> None:
+def test_qcow2_holds_the_chain_and_needs_no_other_file(disk: Chain, here: Path) -> None:
     seen: list[Event] = []
     settings = Settings(image_name="debian")
     output.check_output(settings)
     [image] = output.write_all(disk, settings, Events(seen.append))
 
     assert image == Path("debian.qcow2")
-    assert qemu_img("compare", "-f", "qcow2", "-F", "qcow2", disk, image) == "Images are identical.\n"
+    assert qemu_img("compare", "-F", "qcow2", disk.name, image) == "Images are identical.\n"
     found = info(image)
     assert "backing-filename" not in found
     assert found["compression-type"] == "zstd"
@@ -78,7 +79,7 @@ def test_qcow2_holds_the_chain_and_needs_no_other_file(disk: Path, here: Path) -
     ],
 )
 def test_compression_follows_the_options(
-    disk: Path, here: Path, settings: Settings, compat: str, compression: str
+    disk: Chain, here: Path, settings: Settings, compat: str, compression: str
 ) -> None:
     output.check_output(settings)
     [image] = output.write_all(disk, settings, Events())
@@ -88,12 +89,12 @@ def test_compression_follows_the_options(
 
 
 @pytest.mark.parametrize("settings", [Settings(compress=False), Settings(compression="none")])
-def test_uncompressed(disk: Path, here: Path, settings: Settings) -> None:
+def test_uncompressed(disk: Chain, here: Path, settings: Settings) -> None:
     [image] = output.write_all(disk, settings, Events())
     assert image.stat().st_size > 2 * MIB
 
 
-def test_two_types_with_checksums(disk: Path, here: Path) -> None:
+def test_two_types_with_checksums(disk: Chain, here: Path) -> None:
     (here / "out").mkdir()
     settings = Settings(image_name="out/debian", image_types=("raw", "qcow2"), checksum=("md5", "sha256"))
     images = output.write_all(disk, settings, Events())
@@ -111,12 +112,12 @@ def test_two_types_with_checksums(disk: Path, here: Path) -> None:
     assert len(names(here / "out")) == 6
 
 
-def test_one_type_in_the_name_is_cut(disk: Path, here: Path) -> None:
+def test_one_type_in_the_name_is_cut(disk: Chain, here: Path) -> None:
     output.write_all(disk, Settings(image_name="debian.raw", image_types=("raw",)), Events())
     assert names(here) == ["debian.raw"]
 
 
-def test_results_have_the_rights_that_the_umask_gives(disk: Path, here: Path) -> None:
+def test_results_have_the_rights_that_the_umask_gives(disk: Chain, here: Path) -> None:
     before = os.umask(0o027)
     try:
         [image] = output.write_all(disk, Settings(), Events())
@@ -131,12 +132,12 @@ class TestAnExistingImage:
         (here / "image.qcow2").write_text("old")
         (here / "image.qcow2.md5").write_text("old sum")
 
-    def test_is_replaced_with_its_checksums(self, disk: Path, here: Path) -> None:
+    def test_is_replaced_with_its_checksums(self, disk: Chain, here: Path) -> None:
         output.write_all(disk, Settings(), Events())
         assert names(here) == ["image.qcow2"]
         assert info(here / "image.qcow2")["format"] == "qcow2"
 
-    def test_is_moved_aside_with_its_checksums(self, disk: Path, here: Path) -> None:
+    def test_is_moved_aside_with_its_checksums(self, disk: Chain, here: Path) -> None:
         output.write_all(disk, Settings(overwrite=False, checksum=("sha256",)), Events())
         moved, sums, *new = names(here)
         assert re.fullmatch(r"image-\d{4}\.\d\d\.\d\d-\d\d\.\d\d\.\d\d\.qcow2", moved)
@@ -145,16 +146,17 @@ class TestAnExistingImage:
         assert new == ["image.qcow2", "image.qcow2.sha256"]
 
     def test_stays_when_the_new_one_fails(
-        self, disk: Path, here: Path, tmp_path_factory: pytest.TempPathFactory
+        self, disk: Chain, here: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         broken = tmp_path_factory.mktemp("broken") / "top.qcow2"
-        broken.write_bytes(disk.read_bytes()[: 64 * 1024])
-        with pytest.raises(OutputError, match="the raw image can't be written: qemu-img: "):
-            output.write_all(broken, Settings(image_types=("raw",)), Events())
+        broken.write_bytes(b"no image" * 1024)
+        with pytest.raises(OutputError, match="the raw image can't be written: qemu-img: ") as caught:
+            output.write_all(Chain.of([broken]), Settings(image_types=("raw",)), Events())
+        assert str(broken) in str(caught.value) and "json:" not in str(caught.value)
         assert names(here) == ["image.qcow2", "image.qcow2.md5"]
 
 
-def test_one_failing_type_keeps_the_other_from_its_name(disk: Path, here: Path, fake_qemu_img: None) -> None:
+def test_one_failing_type_keeps_the_other_from_its_name(disk: Chain, here: Path, fake_qemu_img: None) -> None:
     with pytest.raises(OutputError, match=r"the raw image can't be written: .*No space left on device") as caught:
         output.write_all(disk, Settings(image_types=("qcow2", "raw"), checksum=("md5",)), Events())
     assert "free space" in caught.value.hint
@@ -174,7 +176,7 @@ def fake_qemu_img(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("PATH", f"{binary.parent}:{os.environ['PATH']}")
 
 
-def test_a_build_says_what_a_file_is_called_until_it_is_whole(disk: Path, here: Path) -> None:
+def test_a_build_says_what_a_file_is_called_until_it_is_whole(disk: Chain, here: Path) -> None:
     named: list[Path] = []
 
     def naming(final: Path) -> Path:
