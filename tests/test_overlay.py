@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +29,8 @@ def test_an_upper_directory_says_what_was_removed_and_what_is_there(tmp_path: Pa
         (tmp_path / name).mkdir(parents=True)
     for name in ("kept/gone", "kept/stays", "replaced/old", "emptied/old"):
         (tmp_path / "lower" / name).touch()
-    subprocess.run(
-        ["unshare", "--mount", "bash", "-c", _SCRIPT, "bash", tmp_path, sys.executable], check=True, timeout=60
-    )
+    argv = ["unshare", "--mount", "bash", "-c", _SCRIPT, "bash", tmp_path, sys.executable]
+    subprocess.run(argv, check=True, timeout=60)
     changes = overlay.read_upper(tmp_path / "upper")
     assert set(changes.removed) == {b"W kept/gone", b"W replaced", b"F replaced/file", b"F emptied", b"F link"}
     assert set(changes.present) == {b".", b"kept", b"replaced", b"replaced/file", b"emptied", b"link"}
@@ -40,5 +38,5 @@ def test_an_upper_directory_says_what_was_removed_and_what_is_there(tmp_path: Pa
 
 
 def test_only_the_device_0_0_stands_for_a_deletion() -> None:
-    assert not overlay.is_whiteout(os.stat("/dev/null"))
-    assert not overlay.is_whiteout(os.stat("/"))
+    assert not overlay.is_whiteout(Path("/dev/null").stat())
+    assert not overlay.is_whiteout(Path("/").stat())
