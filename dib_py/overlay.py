@@ -16,7 +16,7 @@ from dib_py import namespaces
 
 ATTRIBUTES = ("trusted.overlay.", "user.overlay.")  # how the names of overlayfs' own attributes begin
 
-_OPTIONS = "redirect_dir=off,metacopy=off,index=off"
+_OPTIONS = "metacopy=off,index=off"
 
 
 def mount(root: Path, lower: Path, upper: Path, work: Path, flags: int = 0) -> None:
@@ -24,7 +24,8 @@ def mount(root: Path, lower: Path, upper: Path, work: Path, flags: int = 0) -> N
 
     The paths have no comma, colon or backslash: those mean something to mount.
     """
-    data = f"lowerdir={lower},upperdir={upper},workdir={work},{_OPTIONS}{',userxattr' if _has_own_users() else ''}"
+    attributes = "userxattr" if _has_own_users() else "redirect_dir=off"  # the first means the second, but refuses it
+    data = f"lowerdir={lower},upperdir={upper},workdir={work},{_OPTIONS},{attributes}"
     namespaces.mount("overlay", root, "overlay", flags, data)
 
 

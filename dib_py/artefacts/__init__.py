@@ -75,7 +75,6 @@ class Catcher:
 
         To be opened before the guest is mounted and closed after that. What can't be covered is told, and not caught.
         """
-        self._scratch.mkdir(parents=True, exist_ok=True)
         planned = covers.plan(
             {name: self._roots[name] for name in self._beside},
             [entry.point for entry in mount_table.read()],
@@ -109,7 +108,7 @@ class Catcher:
 
     # -- steps
     def mark(self) -> None:
-        """Remember how all is before a step."""
+        """Remember how all is before a step. :meth:`collect` has remembered it too, unless something was done since."""
         for watched in self._watched:
             watched.state = watched.scan()
 
@@ -121,8 +120,8 @@ class Catcher:
             if watched.state is None:
                 raise ValueError("nothing was marked")
             lower = watched.cover.lower if watched.cover else None
-            difference = trees.compare(watched.state, watched.scan(), lower)
-            if difference:
+            before, watched.state = watched.state, watched.scan()
+            if difference := trees.compare(before, watched.state, lower):
                 self._add(content, watched, difference)
         if not content.paths:
             return ()

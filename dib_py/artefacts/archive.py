@@ -80,7 +80,7 @@ def _add(tar: tarfile.TarFile, name: str, place: Path, links: dict[tuple[int, in
         member.pax_headers[_XATTR + quote(attribute)] = base64.b64encode(value).decode()
     if member.issym():
         member.linkname = os.readlink(place)  # noqa: PTH115 - exactly as it is: a Path would leave out its "./"
-    elif not member.isdir() and status.st_nlink > 1:
+    if not member.isdir() and status.st_nlink > 1:
         first = links.setdefault((status.st_dev, status.st_ino), name)
         if first != name:
             member.type, member.linkname = tarfile.LNKTYPE, first
@@ -96,8 +96,8 @@ def _add(tar: tarfile.TarFile, name: str, place: Path, links: dict[tuple[int, in
 
 def areas(archive: Path) -> set[str]:
     """The names of the areas that an archive changes; ValueError for what is none."""
-    with _opened(archive) as (tar, removed, touched):
-        names = [*removed, *touched, *(member.name for member in tar)]
+    with _opened(archive) as opened:
+        names = [*opened.removed, *opened.touched, *(member.name for member in opened.members())]
     return {_divided(name)[0] for name in names}
 
 
@@ -106,27 +106,46 @@ def apply(archive: Path, roots: Mapping[str, Path]) -> None:
 
     ValueError for what is no archive of this format; OSError for what can't be done.
     """
-    with _opened(archive) as (tar, removed, times):
-        for name in removed:
+    with _opened(archive) as opened:
+        times = {name: time for name, time in opened.touched.items() if _divided(name)[0] in roots}
+        for name in opened.removed:
             area, path = _divided(name)
             if area in roots and path:
                 with suppress(FileNotFoundError, NotADirectoryError), _reached(roots[area], path) as place:
+                    _keep_time(name, place, times)
                     remove(place)
-        for member in tar:
+        for member in opened.members():
             area, path = _divided(member.name)
             if area in roots:
-                _put(tar, member, roots, area, path)
+                with _reached(roots[area], path, make=True) as place:
+                    _keep_time(member.name, place, times)
+                    _put(opened.tar, member, roots, place)
                 if member.isdir():
                     times[member.name] = _time(member)
         for name in sorted(times, reverse=True):  # what is in a directory before itself
             area, path = _divided(name)
-            if area in roots:
-                with suppress(FileNotFoundError, NotADirectoryError), _reached(roots[area], path) as place:
-                    os.utime(place, ns=(times[name], times[name]), follow_symlinks=False)
+            with suppress(FileNotFoundError, NotADirectoryError), _reached(roots[area], path) as place:
+                os.utime(place, ns=(times[name], times[name]), follow_symlinks=False)
+
+
+def _keep_time(name: str, place: Path, times: dict[str, int]) -> None:
+    """A step may have changed a file in its place, while here it is made anew: the directory must not show that."""
+    if "/" in name:
+        times.setdefault(trees.parent(name), place.parent.stat().st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    tar: tarfile.TarFile
+    removed: list[str]
+    touched: dict[str, int]
+
+    def members(self) -> Iterator[tarfile.TarInfo]:
+        return (member for member in self.tar if member.name != CHANGES)
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, list[str], dict[str, int]]]:
+def _opened(archive: Path) -> Iterator[_Opened]:
     try:
         with tarfile.open(archive, "r:") as tar:
             head = tar.next()
@@ -136,7 +155,8 @@ def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, list[str], dict[st
             said = json.loads(file.read())
             if said["format"] != FORMAT:
                 raise ValueError("it is of another format")
-            yield tar, [str(name) for name in said["removed"]], {str(k): int(v) for k, v in said["touched"].items()}
+            touched = {str(name): int(time) for name, time in said["touched"].items()}
+            yield _Opened(tar, [str(name) for name in said["removed"]], touched)
     except (tarfile.TarError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
 
@@ -144,7 +164,7 @@ def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, list[str], dict[st
 def _divided(name: str) -> tuple[str, str]:
     """The area and the path in it; ValueError for a name that could mean anything else."""
     area, *parts = name.split("/")
-    if not area or any(part in ("", ".", "..") or "\0" in part for part in parts):
+    if area in ("", ".", "..") or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise ValueError(f"it has a member called {name!r}")
     return area, "/".join(parts)
 
@@ -178,20 +198,19 @@ def remove(place: Path) -> None:
         place.unlink()
 
 
-def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, roots: Mapping[str, Path], area: str, path: str) -> None:
-    if not path and not member.isdir():
+def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, roots: Mapping[str, Path], place: Path) -> None:
+    if member.isdir():
+        make_directory(place)
+    elif "/" not in member.name:
         raise ValueError(f"{member.name} is no directory")
-    with _reached(roots[area], path, make=True) as place:
-        if member.isdir():
-            make_directory(place)
-        else:
-            with suppress(FileNotFoundError):
-                remove(place)
-            if member.islnk():
-                _link(member, roots, place)
-                return
-            _make(tar, member, place)
-        _dress(member, place)
+    else:
+        with suppress(FileNotFoundError):
+            remove(place)
+        if member.islnk():
+            _link(member, roots, place)
+            return
+        _make(tar, member, place)
+    _dress(member, place)
 
 
 def make_directory(place: Path) -> None:

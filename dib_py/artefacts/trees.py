@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dib_py import overlay
 
-TICK = 20_000_000  # nanoseconds; the kernel's clock of file times ticks every 1 to 10 ms
+TICK = 12_000_000  # nanoseconds; the kernel's clock of file times ticks every 1 to 10 ms
 
 _NOT_OURS = (*overlay.ATTRIBUTES, "security.selinux")  # a label is for this machine's policy to give
 
