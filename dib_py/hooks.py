@@ -101,6 +101,10 @@ class MergedHooks:
         """What runs in a phase directory, in order."""
         return list(self._by_directory.get(directory, ()))
 
+    def has_hook(self, directory: str, name: str) -> bool:
+        """Whether this one runs."""
+        return any(hook.name == name for hook in self._by_directory.get(directory, ()))
+
     def in_phase_directories(self) -> Iterator[tuple[str, str, Entry]]:
         """Phase directory, name and entry of every file that lies directly in one, run or not."""
         for path, entry in self.entries.items():

@@ -15,20 +15,18 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dib_py.secrets import PROXY, is_secret
+from dib_py.secrets import CREDENTIALS, PROXY, is_secret
 
 KEYED, SET = "hmac-sha256:", "set"  # how a secret's value looks in a key's ingredients, without a store's key "set"
 
 ABI = 1  # raised when the engine does something to the guest differently, without a change in its shell files
 
-# Variables that begin with DIB_ and yet say nothing of the image, or only where something names them: where this
-# machine keeps things, how output is shown, what was typed.
+# Variables that begin with DIB_ and yet say nothing of the image, or only where something names them: how output is
+# shown, what was typed, how the disk is cut at the end (the closing step has that), what is said otherwise.
 NOT_BY_PREFIX = frozenset(
     [
         "DIB_ARGS",
         "DIB_ENV",
-        "DIB_IMAGE_CACHE",
-        "DIB_LOCKFILES",
         "DIB_PYTHON_EXEC",
         "DIB_BLOCK_DEVICE_PARAMS_YAML",
         "DIB_CHECKSUM",
@@ -37,10 +35,11 @@ NOT_BY_PREFIX = frozenset(
         "DIB_NO_TMPFS",
         "DIB_MIN_TMPFS",
         "DIB_DEBUG_TRACE",
+        "DIB_OFFLINE",
         "DIB_PACKAGES_EPOCH",
         "DIB_HOOK_TIMEOUT",
-        "DIB_PY_TARGET",
-        "DIB_PY_LOG_FORMAT",
+        "DIB_IMAGE_EXTRA_SIZE",
+        "DIB_JOURNAL_SIZE",
         "DIB_SHOW_IMAGE_USAGE",
         "DIB_SHOW_IMAGE_USAGE_FULL",
         "DIB_GZIP_BIN",
@@ -48,16 +47,30 @@ NOT_BY_PREFIX = frozenset(
         "DIB_MANIFEST_SAVE_DIR",
     ]
 )
-# Never part of a key, named or not: they differ from run to run and no hook makes an image of them.
-# The library counts by its content and a base image by the first key, not by their places.
-NEVER = frozenset({"PATH", "PWD", "TERM", "SHELL", "LC_ALL", "LANG", "_LIB", "DIB_BASE_IMAGE"})
+OWN_PREFIX = "DIB_PY_"  # of variables that are for dib-py itself
+# Never part of a key, named or not: they differ from run to run, or say where this machine keeps things that an image
+# must not depend on. The library counts by its content and a base image by the first key, not by their places.
+NEVER = frozenset(
+    {"PATH", "PWD", "TERM", "SHELL", "LC_ALL", "LANG", "_LIB", "DIB_BASE_IMAGE"}
+    | {"DIB_IMAGE_CACHE", "DIB_LOCKFILES", "TMPDIR", "TMP_DIR"}
+)
 
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
-_FETCHES = re.compile(
-    rb"\b(apt|apt-get|aptitude|cache-url|cdebootstrap|composer|curl|debootstrap|dnf|docker|emerge|gem|git|go|"
-    rb"install-packages|microdnf|mmdebstrap|npm|package-installs|pip[0-9.]*|podman|rsync|skopeo|snap|svn|tdnf|virtualenv|"
-    rb"wget|yum|yumdownloader|zypper)\b"
+# How every hook turns tracing on. It changes what is printed and nothing else, so it is no mention of the variable.
+_TRACING = re.compile(
+    rb"""\bif \[\[? "?\$\{?DIB_DEBUG_TRACE(?::?-[01])?\}?"? -(?:gt|ge) [0-9] \]\]?; then\s+set -x+v?\s+fi\b"""
+    rb"""|\[\[? "?\$\{?DIB_DEBUG_TRACE(?::?-[01])?\}?"? -(?:eq|le|lt) [0-9] \]\]? \|\| set -x+v?\b"""
 )
+# A line that is nothing but a comment; one with an expansion may be a line that is written somewhere.
+_COMMENT = re.compile(rb"^[ \t]*#[^\n$`]*$", re.MULTILINE)
+_FETCHES = re.compile(
+    rb"\b(add-apt-repository|apk|apt|apt-get|aptitude|aria2c|cache-url|cargo|cdebootstrap|composer|conda|curl|debootstrap|"
+    rb"dnf|docker|emerge|flatpak|ftp|gem|git|go|helm|hg|install-packages|mamba|microdnf|mmdebstrap|mvn|npm|oras|pacman|"
+    rb"pacstrap|package-installs|pip[0-9.]*|pnpm|podman|recv-keys|rsync|scp|sftp|skopeo|snap|svn|tdnf|"
+    rb"uv|virtualenv|wget|yarn|yum|yumdownloader|zypper)\b|\b(?:https?|ftp)://"
+)
+# What tools that fetch read by themselves, so that no text needs to name it.
+_OF_TOOLS = re.compile(r"(?:PIP|UV)_[A-Z_]+|(?i:npm_config)_\w+|GOPROXY|GONOSUMDB|GOFLAGS|CARGO_REGISTRIES_\w+")
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,8 @@ class StepInputs:
     """What one step depends on, beside its parent.
 
     ``variables`` are all that it is given; the relevant ones are picked here. ``exported`` are the names that
-    environment.d exports. ``packages`` is the list of its slot, ``argument`` what the command line says to it.
+    environment.d exports, ``sourced`` those of its files that say more than values. ``host_files`` are digests of what
+    it names of this machine. ``packages`` is the list of its slot, ``argument`` what the command line says to it.
     """
 
     phase: str
@@ -83,6 +97,8 @@ class StepInputs:
     mode: int = 0
     content: bytes = b""
     files: tuple[File, ...] = ()
+    sourced: tuple[File, ...] = ()
+    host_files: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     exported: frozenset[str] = frozenset()
     packages: tuple[str, ...] | None = None
@@ -93,13 +109,13 @@ class StepInputs:
 class Engine:
     """What all steps of a build share.
 
-    ``library`` is the text of the shell library (``_LIB``), ``runner`` that of the other shell files which act in the
-    guest, ``epoch`` how fresh packages are to be, ``secret`` the store's key for digests of secrets (None: only that
-    there is one counts, so such a key is a guess), ``mask`` takes secrets out of a text, ``file_digest`` gives the
-    digest of a file of this machine, None for what is none.
+    ``library`` holds the files of the shell library (``_LIB``) by name, ``runner`` is the text of the other shell files
+    that act in the guest. ``epoch`` says how fresh packages are to be. ``secret`` is the store's key for digests of
+    secrets (None: only that there is one counts, so such a key is a guess), ``mask`` takes secrets out of a text, and
+    ``file_digest`` gives the digest of what a value names on this machine, None for nothing.
     """
 
-    library: bytes
+    library: Mapping[str, bytes]
     epoch: str
     secret: bytes | None = None
     file_digest: Callable[[str], str | None] = lambda path: None
@@ -109,16 +125,18 @@ class Engine:
     @cached_property
     def abi(self) -> str:
         """What the engine does to a guest, beyond what the elements say."""
-        return digest([str(ABI).encode(), self.library, self.runner])
+        library = [part for name, text in sorted(self.library.items()) for part in (name.encode(), text)]
+        return digest([str(ABI).encode(), self.runner, *library])
 
 
 @dataclass(frozen=True)
 class Ingredients:
     """What the key of one step is made of: flat text, fit to be kept beside the layer and compared later.
 
-    ``parent`` is the key of the step before, or the base's. ``content`` is the digest of the hook's bytes, ``files``
+    ``parent`` is the key of the step before, or the base's. ``content`` is the digest of the hook's bytes. ``files``
     has those of modes and contents by path in the merged hooks, ``variable_files`` those of the files of this machine
-    that variables name. ``epoch`` is empty for a step that can't fetch. Secrets are keyed digests.
+    that variables name, ``host_files`` those of other files and programs of this machine. ``epoch`` is empty for a step
+    that can't fetch. Secrets are keyed digests.
     """
 
     parent: str
@@ -134,12 +152,14 @@ class Ingredients:
     packages: tuple[str, ...] | None
     argument: str
     epoch: str
+    host_files: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
         """The key; no other ingredients have the same."""
         texts = (self.parent, self.engine, self.phase, self.kind, self.name, self.mode, self.content)
-        parts = [*map(_encode, texts), *map(_of_mapping, (self.files, self.variables, self.variable_files))]
+        mappings = (self.files, self.variables, self.variable_files, self.host_files)
+        parts = [*map(_encode, texts), *map(_of_mapping, mappings)]
         parts.append(b"-" if self.packages is None else digest(map(_encode, self.packages)).encode())
         return digest([*parts, _encode(self.argument), _encode(self.epoch)])
 
@@ -150,18 +170,18 @@ class Ingredients:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Ingredients:
         """What :meth:`to_dict` made, read from JSON; raises KeyError, TypeError or ValueError for what is none."""
-        if not all(isinstance(data[name], dict) for name in ("files", "variables", "variable_files")):
+        if not all(isinstance(data[name], dict) for name in _MAPPINGS):
             raise ValueError("ingredients without mappings")
         listed = data["packages"]
         made = cls(**{**data, "packages": None if listed is None else tuple(listed)})
         texts = [getattr(made, name) for name in _TEXTS] + list(made.packages or ())
-        for mapping in (made.files, made.variables, made.variable_files):
-            texts += [text for item in mapping.items() for text in item]
+        texts += [text for name in _MAPPINGS for item in data[name].items() for text in item]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("ingredients that are no text")
         return made
 
 
+_MAPPINGS = ("files", "variables", "variable_files", "host_files")
 _TEXTS = ("parent", "engine", "phase", "kind", "name", "mode", "content", "argument", "epoch")
 
 
@@ -194,52 +214,64 @@ def ingredients(parent: str, step: StepInputs, engine: Engine) -> Ingredients:
         name=step.name,
         mode=f"{step.mode & 0o7777:o}",
         content=digest([step.content]),
-        files={file.path: _of_file(file) for file in step.files},
+        files={file.path: _of_file(file) for file in (*step.sourced, *step.files)},
         variables={name: _value(name, value, engine) for name, value in counting.items()},
         variable_files=dict(_variable_files(counting, engine)),
         packages=step.packages,
         argument=_argument(step, engine),
         epoch=engine.epoch if can_fetch(step.kind, step.packages, read) else "",
+        host_files=step.host_files,
     )
 
 
 def relevant(step: StepInputs, engine: Engine) -> dict[str, str]:
     """The variables that count for a step.
 
-    These are ``DIB_*``, proxies, what environment.d exports, and any other whose name occurs as a word in the hook, in
-    a file that it can read or, where one of these names ``_LIB``, in the library. Everything is passed to the hook; but
-    a variable that none of them names can make no difference to it.
+    These are ``DIB_*``, proxies, what environment.d exports, what tools that fetch read by themselves, and any other
+    whose name occurs as a word in the hook, in a file that it can read or in what it takes of the library. Everything
+    is passed to the hook; but a variable that none of them names can make no difference to it.
     """
-    named = frozenset().union(*map(_words, (step.content, *(file.content for file in step.files))))
-    if b"_LIB" in named:
-        named |= _words(engine.library)
+    texts = [step.content, *(file.content for file in (*step.files, *step.sourced))]
+    texts += _of_library(texts, engine.library)
+    named = frozenset().union(*map(_words, texts))
     return {name: value for name, value in step.variables.items() if _counts(name, step, named)}
+
+
+def _of_library(texts: Iterable[bytes], library: Mapping[str, bytes]) -> list[bytes]:
+    """The files of the library that texts can source: those that they name, with what these source; else all."""
+    users = [text for text in texts if b"_LIB" in _words(text)]
+    found: dict[str, bytes] = {}
+    while users:
+        named = {name for name in library for text in users if name.encode() in text}
+        if not found and not named:
+            return list(library.values())
+        users = [library[name] for name in sorted(named - found.keys())]
+        found.update({name: library[name] for name in named})
+    return list(found.values())
 
 
 @functools.lru_cache(maxsize=4096)
 def _words(text: bytes) -> frozenset[bytes]:
     """Everything in a text that could name a variable; kept, because most files are read by many steps."""
-    return frozenset(_WORD.findall(text))
+    return frozenset(_WORD.findall(_TRACING.sub(b"", text)))
 
 
 def _counts(name: str, step: StepInputs, named: frozenset[bytes]) -> bool:
-    if name in NEVER:
+    if name in NEVER or name.startswith(OWN_PREFIX):
         return False
-    by_prefix = name.startswith("DIB_") and name not in NOT_BY_PREFIX
     function = name[len("BASH_FUNC_") : -2] if name.startswith("BASH_FUNC_") else name
-    return (
-        by_prefix
-        or PROXY.fullmatch(name) is not None
-        or (name in step.exported and name not in NOT_BY_PREFIX)
-        or function.encode() in named
-    )
+    if function.encode() in named:
+        return True
+    if name in NOT_BY_PREFIX:
+        return False
+    return name.startswith("DIB_") or name in step.exported or bool(PROXY.fullmatch(name) or _OF_TOOLS.fullmatch(name))
 
 
 def can_fetch(kind: str, packages: tuple[str, ...] | None, texts: Iterable[bytes]) -> bool:
     """Whether a step may get something from the network, so that the day makes a difference to it.
 
-    Steps that install packages do, and those whose texts name a tool that fetches. Of a program that is no text we know
-    nothing, so it counts.
+    Steps that install packages do, and those whose texts, comments aside, name a tool that fetches or an address. Of a
+    program that is no text we know nothing, so it counts.
     """
     if kind == "packages" or packages is not None:
         return True
@@ -248,7 +280,12 @@ def can_fetch(kind: str, packages: tuple[str, ...] | None, texts: Iterable[bytes
 
 @functools.lru_cache(maxsize=4096)
 def _fetches(text: bytes) -> bool:
-    return b"\0" in text or _FETCHES.search(text) is not None
+    return b"\0" in text or _FETCHES.search(without_comments(text)) is not None
+
+
+def without_comments(text: bytes) -> bytes:
+    """A text without the lines that are comments to the shell, and to most that is not the shell."""
+    return _COMMENT.sub(b"", text)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -262,14 +299,14 @@ def _of_mapping(mapping: Mapping[str, str]) -> bytes:
 
 def _value(name: str, value: str, engine: Engine) -> str:
     """A variable's value; what is secret, or has a secret in it, as a keyed digest."""
-    return _keyed(value, engine) if is_secret(name) or engine.mask(value) != value else value
+    secret = is_secret(name) or engine.mask(value) != value or CREDENTIALS.search(value)
+    return _keyed(value, engine) if secret else value
 
 
 def _variable_files(variables: Mapping[str, str], engine: Engine) -> Iterable[tuple[str, str]]:
     """The digests of the files of this machine that variables name."""
     for name, value in variables.items():
-        content = engine.file_digest(value) if value.startswith("/") else None
-        if content is not None:
+        if name != "IMAGE_NAME" and (content := engine.file_digest(value)) is not None:
             yield name, _keyed(content, engine) if is_secret(name) else content
 
 

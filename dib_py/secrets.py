@@ -17,6 +17,7 @@ SHORTEST_LINE = 8  # characters of one line of a value that has several
 
 _NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|_KEY$", re.IGNORECASE)
 PROXY = re.compile(r"(?:\w+_)?(?:https?|ftp|all|no|rsync)_proxy", re.IGNORECASE)
+CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ of an address
 _USER_INFO = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 _WORDS = frozenset({"auto", "default", "disabled", "enabled", "false", "none", "null", "required", "true", "unset"})
 

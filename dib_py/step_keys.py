@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dib_py import keys, packages
+from dib_py.base.cache import image_cache
+from dib_py.digest import Memory
 from dib_py.disk.layout import Layout
 from dib_py.environment import LIBRARY, DiskFacts, build_variables
-from dib_py.phases import EXTRA_DATA, Phase, Side
+from dib_py.host_files import HostFiles
+from dib_py.phases import EXTRA_DATA, ROOT, Phase, Side
+from dib_py.plan import COMMAND_LINE
 from dib_py.reading import Reader
 
 if TYPE_CHECKING:
     from dib_py.plan import Plan, Step
 
 TARGET = Path(__file__).parent / "target"
-LARGEST_HASHED = 16 * 1024**2  # bytes; a larger file that a variable names counts by size and time
 
 
 class StepKeys:
@@ -29,12 +32,11 @@ class StepKeys:
         """``base_digest`` is that of the base image's content, as far as it is known."""
         self._plan = plan
         self._base_digest = base_digest
-        self._reader = Reader(plan.hooks)
+        self._reader = Reader(plan.hooks, _made(plan), plan.elements)
+        cache = image_cache(plan.settings)
+        self._host = HostFiles(plan.settings.environ, Memory(cache / "digests" if os.access(cache, os.W_OK) else None))
         self._variables: dict[Phase, Mapping[str, str]] = {}
-        self._digests: dict[str, str | None] = {}
-        self._engine = keys.Engine(
-            library_text(), epoch, secret, self._file_digest, mask=plan.mask, runner=runner_text()
-        )
+        self._engine = keys.Engine(library(), epoch, secret, self._host.of_value, mask=plan.mask, runner=runner_text())
 
     @property
     def base(self) -> str:
@@ -62,15 +64,19 @@ class StepKeys:
             argument = ""  # it is the script's text that counts
         elif step.kind == "copy-in":
             source, _, directory = step.argument.rpartition(":")
-            content, argument = _tree_digest(Path(source)).encode(), f"{Path(source).name}:{directory}"
+            content, argument = self._tree(Path(source)).encode(), f"{Path(source).name}:{directory}"
+        files = self._files(step, content) if listed is None else ()
+        runs = step.kind in ("hook", "run", "packages")
         inputs = keys.StepInputs(
             phase=step.phase.directory,
             name=step.name,
             kind=step.kind,
             mode=step.source.stat().st_mode if step.kind == "hook" and step.source is not None else 0,
             content=content,
-            files=self._files(step, content) if listed is None else (),
-            variables=self._phase_variables(step.phase) if step.kind in ("hook", "run", "packages") else {},
+            files=files,
+            sourced=self._reader.sourced if runs else (),
+            host_files=self._host_files(step, [content, *(file.content for file in files)]),
+            variables=self._phase_variables(step.phase) if runs else {},
             exported=self._exported,
             packages=listed,
             argument=argument,
@@ -89,6 +95,13 @@ class StepKeys:
         if step.kind not in ("hook", "run"):
             return ()
         return self._reader.readable(step.phase.directory, content)
+
+    def _host_files(self, step: Step, texts: list[bytes]) -> Mapping[str, str]:
+        """What of this machine a host-side hook reads, as far as its texts say."""
+        if step.phase.side is not Side.HOST:
+            return {}
+        programs = self._host.bootstrappers(texts) if step.phase is ROOT else {}
+        return {**self._host.of_texts(texts), **programs}
 
     @cached_property
     def _facts(self) -> DiskFacts:
@@ -113,16 +126,25 @@ class StepKeys:
             known = self._variables[phase] = {**self._before(phase), **exported}
         return known
 
-    def _file_digest(self, path: str) -> str | None:
-        if path not in self._digests:
-            self._digests[path] = _digest_of_file(Path(path))
-        return self._digests[path]
+    def _tree(self, top: Path) -> str:
+        """Names, modes and contents of a file or directory that is copied into the guest."""
+        if not top.is_dir():
+            return keys.digest([f"{top.stat().st_mode:o}".encode(), (self._host.of_file(top) or "").encode()])
+        parts: list[bytes] = []
+        for directory, subdirectories, files in os.walk(top):
+            subdirectories.sort()
+            for name in sorted([*files, *subdirectories]):
+                path = Path(directory) / name
+                parts += [os.fsencode(path.relative_to(top)), f"{path.lstat().st_mode:o}".encode()]
+                is_link = path.is_symlink()
+                parts.append(os.fsencode(path.readlink()) if is_link else (self._host.of_file(path) or "").encode())
+        return keys.digest(parts)
 
 
-def library_text() -> bytes:
-    """All of the shell library, in a fixed order."""
+def library() -> dict[str, bytes]:
+    """The files of the shell library, by name."""
     files = sorted(path for path in LIBRARY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return b"\n".join(path.read_bytes() for path in files)
+    return {str(path.relative_to(LIBRARY)): path.read_bytes() for path in files}
 
 
 def runner_text() -> bytes:
@@ -148,26 +170,8 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def _digest_of_file(path: Path) -> str | None:
-    try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > LARGEST_HASHED:
-            return _stamp(path)
-        return keys.digest([path.read_bytes()])
-    except OSError:  # not ours to read: a hook that can will fail or not, whatever the key says
-        return None
-
-
-def _tree_digest(top: Path) -> str:
-    """Names, modes and contents of a file or directory that is copied into the guest."""
-    if not top.is_dir():
-        return keys.digest([f"{top.stat().st_mode:o}".encode(), (_digest_of_file(top) or "").encode()])
-    parts: list[bytes] = []
-    for directory, subdirectories, files in os.walk(top):
-        subdirectories.sort()
-        for name in sorted([*files, *subdirectories]):
-            path = Path(directory) / name
-            parts += [os.fsencode(path.relative_to(top)), f"{path.lstat().st_mode:o}".encode()]
-            parts.append(os.fsencode(path.readlink()) if path.is_symlink() else (_digest_of_file(path) or "").encode())
-    return keys.digest(parts)
+def _made(plan: Plan) -> dict[str, bytes]:
+    """What the engine puts into the merged hooks, beside what the elements have there."""
+    scripts = {f"{COMMAND_LINE}/{step.name}": step.source for step in plan.steps if step.kind == "run"}
+    read = {path: source.read_bytes() for path, source in scripts.items() if source is not None}
+    return {**packages.files(plan.packages), **read}

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py import keys
-from dib_py.keys import Engine, File, Ingredients, StepInputs, base_key, can_fetch, digest, relevant
+from dib_py.keys import Engine, File, Ingredients, StepInputs, base_key, can_fetch, digest, relevant, without_comments
 from dib_py.secrets import Mask
 
 LIBRARY = b"cleanup() { rm -rf $TMP_BUILD_DIR/$LIBRARY_ONLY; }\n"
-ENGINE = Engine(LIBRARY, "2026-01-01", b"store")
+ENGINE = Engine({"common-functions": LIBRARY, "img-functions": b"$IMAGE_ONLY"}, "2026-01-01", b"store")
 STEP = StepInputs(
     phase="install.d",
     name="10-x",
@@ -52,6 +52,9 @@ KEY = step_key("parent", STEP, ENGINE)
         {"variables": {**STEP.variables, "IN_FILE": "z"}},
         {"variables": {**STEP.variables, "OF_ENVIRONMENT_D": "z"}},
         {"variables": {**STEP.variables, "https_proxy": "http://p"}},
+        {"variables": {**STEP.variables, "PIP_INDEX_URL": "http://p"}},
+        {"sourced": (File("environment.d/10-x", 0o644, b"export A=$(date)"),)},
+        {"host_files": {"~/.ssh/id_rsa.pub": "0"}},
         {"packages": ()},
         {"packages": ("vim",)},
         {"argument": "x"},
@@ -72,13 +75,20 @@ def test_what_counts(change: dict[str, Any]) -> None:
         {"LIBRARY_ONLY": "1"},
         {"PATH": "/elsewhere"},
         {"DIB_CHECKSUM": "1"},
+        {"DIB_DEBUG_TRACE": "2"},
+        {"DIB_OFFLINE": "1"},
+        {"DIB_PY_MEMORY": "4096"},
+        {"DIB_IMAGE_CACHE": "/elsewhere"},
+        {"DIB_IMAGE_EXTRA_SIZE": "100"},
     ],
 )
 def test_what_no_hook_can_see_does_not_count(variables: dict[str, str]) -> None:
     assert step_key("parent", replace(STEP, variables={**STEP.variables, **variables}), ENGINE) == KEY
 
 
-@pytest.mark.parametrize("name", ["IMAGE_NAME", "DIB_ARGS", "IMAGE_ELEMENT", "HOME", "BASH_FUNC_die%%"])
+@pytest.mark.parametrize(
+    "name", ["IMAGE_NAME", "DIB_ARGS", "IMAGE_ELEMENT", "DIB_OFFLINE", "DIB_DEBUG_TRACE", "HOME", "BASH_FUNC_die%%"]
+)
 def test_what_is_named_counts(name: str) -> None:
     word = "die" if "die" in name else name
     step = replace(STEP, content=b"echo ${%s}" % word.encode())
@@ -90,13 +100,42 @@ def test_a_name_inside_a_longer_word_is_not_named() -> None:
     assert relevant(step, ENGINE) == {"NAMED_TOO": "y"}
 
 
+@pytest.mark.parametrize("name", ["DIB_IMAGE_CACHE", "TMPDIR", "PATH", "DIB_PY_TARGET"])
+def test_what_never_counts_even_if_named(name: str) -> None:
+    assert relevant(replace(STEP, content=b"echo $" + name.encode(), variables={name: "x"}), ENGINE) == {}
+
+
+@pytest.mark.parametrize(
+    "idiom",
+    [
+        b'if [ "${DIB_DEBUG_TRACE:-0}" -gt 0 ]; then\n    set -x\nfi\n',
+        b"if [ ${DIB_DEBUG_TRACE:-1} -gt 1 ]; then\n    set -x\nfi\n",
+        b"if [[ ${DIB_DEBUG_TRACE:-0} -gt 0 ]]; then\n  set -x\nfi\n",
+        b'[ "${DIB_DEBUG_TRACE:-0}" -eq 0 ] || set -x\n',
+    ],
+)
+def test_turning_tracing_on_is_no_mention(idiom: bytes) -> None:
+    step = replace(STEP, content=b"#!/bin/bash\n" + idiom, variables={"DIB_DEBUG_TRACE": "1"})
+    assert relevant(step, ENGINE) == {}
+    more = replace(step, content=step.content.replace(b"set -x", b"set -x; echo $DIB_DEBUG_TRACE > /etc/x"))
+    assert "DIB_DEBUG_TRACE" in relevant(more, ENGINE)
+
+
 def test_the_library_counts_for_those_that_use_it() -> None:
-    user = replace(STEP, content=b"source $_LIB/common-functions", variables={"LIBRARY_ONLY": "1", "_LIB": "/here"})
-    assert relevant(user, ENGINE) == {"LIBRARY_ONLY": "1"}
+    variables = {"LIBRARY_ONLY": "1", "IMAGE_ONLY": "1", "_LIB": "/here"}
+
+    def counting(text: bytes, library: dict[str, bytes]) -> dict[str, str]:
+        engine = replace(ENGINE, library={**ENGINE.library, **library})
+        return relevant(replace(STEP, content=text, variables=variables), engine)
+
+    assert counting(b"source $_LIB/common-functions", {}) == {"LIBRARY_ONLY": "1"}
+    assert counting(b"echo common-functions", {}) == {}
+    assert set(counting(b"for f in $_LIB/*; do source $f; done", {})) == {"LIBRARY_ONLY", "IMAGE_ONLY"}
+    assert set(counting(b"source $_LIB/all", {"all": b"source $_LIB/img-functions"})) == {"IMAGE_ONLY"}
 
 
 def test_the_engine_counts() -> None:
-    assert step_key("parent", STEP, replace(ENGINE, library=b"other")) != KEY
+    assert step_key("parent", STEP, replace(ENGINE, library={"die": b"other"})) != KEY
     assert step_key("parent", STEP, replace(ENGINE, runner=b"other")) != KEY
     assert step_key("other", STEP, ENGINE) != KEY
 
@@ -123,6 +162,9 @@ def test_the_day_counts_only_for_what_can_fetch() -> None:
         ([b"\x7fELF\0"], True),
         ([b"echo curly digit apt_config"], False),
         ([b"/usr/bin/wget x"], True),
+        ([b"echo # apt-get\n  # wget http://x\n"], True),
+        ([b"#!/bin/sh\n# git is http://x\n"], False),
+        ([b"open('https://x')"], True),
         ([], False),
     ],
 )
@@ -130,6 +172,10 @@ def test_who_can_fetch(texts: list[bytes], fetches: bool) -> None:
     assert can_fetch("hook", None, texts) is fetches
     assert can_fetch("packages", None, texts)
     assert can_fetch("hook", ("vim",), texts)
+
+
+def test_comments_are_whole_lines_that_expand_nothing() -> None:
+    assert without_comments(b"#!x\n  # y\na # b\n# $(z)\n") == b"\n\na # b\n# $(z)\n"
 
 
 def test_secrets_count_without_being_in_the_key() -> None:
@@ -208,7 +254,7 @@ def test_every_ingredient_is_in_the_key() -> None:
         replace(made, **{name: {**value, "x": ""} if isinstance(value, dict) else ("x",) if value is None else "x"})
         for name, value in made.to_dict().items()
     ]
-    assert len({made.key, *(other.key for other in others)}) == len(others) + 1 == 14
+    assert len({made.key, *(other.key for other in others)}) == len(others) + 1 == 15
 
 
 def test_the_base_and_the_disk_count() -> None:

@@ -339,6 +339,7 @@ def test_hooks_without_packages_are_left_out(write: Write) -> None:
     found = compute(write("a/package-installs.yaml", {"vim": None}))
     assert packages.left_out(found, "install.d") == {
         "01-package-installs",
+        "01-pkg-map",
         "99-package-uninstalls",
         "99-package-uninstalls-elements",
     }
@@ -358,3 +359,25 @@ def test_lists_are_written_where_the_hooks_look(tmp_path: Path, write: Write) ->
     assert (hooks / "packages" / "install.d" / "install-elements").read_text() == "y\nz\n"
     assert (hooks / "svc-map-services").read_text() == "web\tdefault\thttpd\n"
     assert json.loads((hooks / "pkg-map" / "a").read_text()) == {"default": {"x": "y z"}}
+
+
+PKG_MAP = Path(packages.__file__).parents[2] / "elements" / "pkg-map"
+
+
+def test_maps_come_when_they_can_be_asked_for(write: Write) -> None:
+    for name in ("early", "later", "first"):
+        write(f"{name}/pkg-map", {"default": {}})
+    hooks = {"early": "pre-install.d/50-early", "first": "install.d/00-first", "later": "install.d/50-later"}
+    elements = [write(f"{name}/{hook}", "#!/bin/sh\n") for name, hook in hooks.items()]
+    for element in elements:
+        (element.path / hooks[element.name]).chmod(0o755)
+    made = compute(*elements, Element("pkg-map", PKG_MAP))
+    assert set(packages.files(made)) == {"svc-map-services", "pkg-map/early", "pkg-map/first", "pkg-map-elements/later"}
+    assert "01-pkg-map" not in packages.left_out(made, "install.d")
+    made = compute(*elements[:2], Element("pkg-map", PKG_MAP))
+    assert "01-pkg-map" in packages.left_out(made, "install.d")
+
+
+def test_all_maps_come_first_where_no_hook_brings_the_others(write: Write) -> None:
+    element = write("web/pkg-map", {"default": {}})
+    assert "pkg-map/web" in packages.files(compute(element))

@@ -9,6 +9,7 @@ from dib_py.packages.lists import ELEMENT as ELEMENT
 from dib_py.packages.lists import Packages as Packages
 from dib_py.packages.lists import Slot as Slot
 from dib_py.packages.lists import compute as compute
+from dib_py.packages.lists import files as files
 from dib_py.packages.lists import left_out as left_out
 from dib_py.packages.lists import slot_of as slot_of
 from dib_py.packages.lists import write as write

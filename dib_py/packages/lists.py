@@ -6,13 +6,12 @@ come in one part and all others in a second one, so that a change in a late elem
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dib_py.element import Element
-from dib_py.hooks import MergedHooks
+from dib_py.hooks import MergedHooks, sort_key
 from dib_py.packages import package_installs, pkg_map, svc_map
 from dib_py.packages.package_installs import Conditions, Wish
 from dib_py.resolve import Resolution
@@ -20,6 +19,9 @@ from dib_py.resolve import Resolution
 INSTALL, UNINSTALL = "install", "uninstall"
 SYSTEM, ELEMENTS = "system", "elements"
 ELEMENT = "package-installs"
+
+MAPS, LATER_MAPS = pkg_map.FILE, f"{pkg_map.FILE}-{ELEMENTS}"  # directories of package maps, below the merged hooks
+LATER_MAPS_HOOK = "install.d", "01-pkg-map"  # brings the second, after all transactions that begin install.d
 
 # The hooks of our own element, one for each slot; those for the second part end in "-elements".
 HOOKS = {
@@ -65,6 +67,7 @@ class Packages:
     slots: Mapping[Slot, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     services: tuple[svc_map.Service, ...] = ()
     maps: Mapping[str, Path] = field(default_factory=dict)  # pkg-map files by element
+    later: frozenset[str] = frozenset()  # elements whose map nobody needs before LATER_MAPS_HOOK
     warnings: tuple[str, ...] = ()
 
 
@@ -76,7 +79,7 @@ def compute(resolution: Resolution, merged: MergedHooks, environment: Mapping[st
     files = {name: package_map.document.path for name, package_map in maps.items()}
     services = svc_map.merge(elements)
     if not _is_native(resolution):
-        return Packages(False, {}, services, files, tuple(_without_effect(resolution)))
+        return Packages(False, {}, services, files, warnings=tuple(_without_effect(resolution)))
     conditions = Conditions(environment, arch)
     wishes = [wish for element in elements for wish in package_installs.wishes(element, conditions)]
     wishes += package_installs.legacy_wishes(merged)
@@ -89,7 +92,8 @@ def compute(resolution: Resolution, merged: MergedHooks, environment: Mapping[st
             for wish in mine
         }
         slots.update(_of_phase(phase, real, system))
-    return Packages(True, slots, services, files, tuple(_unknown_phases(wishes)))
+    later = files.keys() - system - early_elements(merged) if merged.has_hook(*LATER_MAPS_HOOK) else frozenset()
+    return Packages(True, slots, services, files, frozenset(later), tuple(_unknown_phases(wishes)))
 
 
 def _is_native(resolution: Resolution) -> bool:
@@ -127,6 +131,13 @@ def system_elements(resolution: Resolution) -> frozenset[str]:
     return frozenset(found)
 
 
+def early_elements(merged: MergedHooks) -> frozenset[str]:
+    """Elements with hooks in the guest before the maps that come later are there: those may ask for their own."""
+    directory, name = LATER_MAPS_HOOK
+    early = [hook for hook in merged.hooks(directory) if sort_key(hook.name) < sort_key(name)]
+    return frozenset(hook.element for hook in (*merged.hooks("pre-install.d"), *early))
+
+
 def _is_own_os(element: Element) -> bool:
     return (element.path / "os-family").is_file()
 
@@ -161,20 +172,35 @@ def left_out(packages: Packages, phase: str) -> frozenset[str]:
     """The hooks of a phase directory that have nothing to do and are not run."""
     if not packages.native:
         return frozenset()
-    return frozenset(slot.hook for slot in SLOTS if slot.phase == phase and slot not in packages.slots)
+    maps = frozenset(name for directory, name in [LATER_MAPS_HOOK] if directory == phase and not packages.later)
+    return maps | {slot.hook for slot in SLOTS if slot.phase == phase and slot not in packages.slots}
+
+
+def files(packages: Packages) -> dict[str, bytes]:
+    """The lists, the services and the package maps, by where hooks find them below the merged hooks.
+
+    ``pkg-map`` is a directory there; the merged tree has the last element's file of this name, which nobody can use.
+    Maps that come later have a directory of their own, so that another element's does not make the operating system's
+    packages be installed again.
+    """
+    made = {slot.file: _lines(wanted) for slot, wanted in packages.slots.items()}
+    services = packages.services
+    made["svc-map-services"] = _lines(f"{service.name}\t{service.selector}\t{service.real}" for service in services)
+    for element, source in packages.maps.items():
+        made[f"{LATER_MAPS if element in packages.later else MAPS}/{element}"] = source.read_bytes()
+    return made
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def write(packages: Packages, hooks: Path) -> None:
-    """Put the lists, the services and the package maps where the hooks find them, below the merged hooks."""
-    for slot, wanted in packages.slots.items():
-        path = hooks / slot.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{package}\n" for package in wanted))
-    lines = (f"{service.name}\t{service.selector}\t{service.real}\n" for service in packages.services)
-    (hooks / "svc-map-services").write_text("".join(lines))
-    directory = hooks / pkg_map.FILE
+    """Put these files there."""
+    directory = hooks / MAPS
     if directory.is_file():
-        directory.unlink()  # the merged tree has the last element's file of this name there, which nobody can use
+        directory.unlink()
     directory.mkdir(exist_ok=True)
-    for element, source in packages.maps.items():
-        shutil.copyfile(source, directory / element)
+    for path, content in files(packages).items():
+        (hooks / path).parent.mkdir(parents=True, exist_ok=True)
+        (hooks / path).write_bytes(content)

@@ -6,11 +6,10 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from dib_py.secrets import MASKED, Mask, is_secret
+from dib_py.secrets import CREDENTIALS, MASKED, Mask, is_secret
 from dib_py.settings import Settings, table
 
 COUNTS = re.compile(r"DIB_\w+|RUN_PARTS_REGEX|\w+_proxy|\w+_PROXY")
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ of an address
 
 
 def replay(program: str, settings: Settings) -> str:

@@ -116,6 +116,17 @@ def test_maps_are_where_the_commands_look(guest: Guest) -> None:
     assert guest.run("map-packages", "apache2", DISTRO_NAME="centos").stdout == "httpd\n"
 
 
+def test_maps_that_come_later_join_the_others(guest: Guest) -> None:
+    guest.merge("pkg-map")
+    for directory, name in (("pkg-map", "web"), ("pkg-map-elements", "editor")):
+        (guest.hooks / directory).mkdir()
+        (guest.hooks / directory / name).write_text(json.dumps({"default": {"x": name}}))
+    guest.hook("pre-install.d/02-pkg-map")
+    assert guest.run("pkg-map", "--element", "editor", "x", check=False).returncode == 2
+    guest.hook("install.d/01-pkg-map")
+    assert [guest.run("pkg-map", "--element", name, "x").stdout for name in ("web", "editor")] == ["web\n", "editor\n"]
+
+
 def test_a_service_of_the_image_keeps_its_name(guest: Guest) -> None:
     guest.merge("svc-map")
     (guest.hooks / "svc-map-services").write_text("dib-test-web\tdebian\tapache2\n")
