@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -38,10 +38,14 @@ def digests(path: Path, kinds: Sequence[str], task: str, events: Events) -> dict
 
 
 class Memory:
-    """Digests by path, kept as one small file each in ``directory``; a broken one is forgotten, never an error."""
+    """Digests by path, kept as one small file each in ``directory``; a broken one is forgotten, never an error.
 
-    def __init__(self, directory: Path) -> None:
+    Without a directory, or where it can't be written, they are remembered for as long as this object lives.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+        self._here: dict[Path, tuple[list[int], dict[str, str]]] = {}
 
     def digests(self, path: Path, kinds: Sequence[str], task: str, events: Events) -> dict[str, str]:
         """As the function of this name, reading the file only for what is not remembered."""
@@ -56,22 +60,47 @@ class Memory:
                 self._keep(path, identity, known)
         return {kind: known[kind] for kind in kinds}
 
-    def _file(self, path: Path) -> Path:
+    def remember(self, path: Path, known: Mapping[str, str]) -> None:
+        """Take somebody's word for the digests of a file, as it is now."""
+        self._keep(path, _identity(path), dict(known))
+
+    def forget(self, path: Path) -> None:
+        """The file has gone."""
+        self._here.pop(path, None)
+        if self._directory is not None:
+            self.file(path).unlink(missing_ok=True)
+
+    def file(self, path: Path) -> Path:
+        """Where the digests of ``path`` are kept."""
+        assert self._directory is not None
         return self._directory / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
 
     def _recall(self, path: Path, identity: list[int]) -> dict[str, str]:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(self._file(path).read_text())
-            if kept["identity"] == identity:
-                return {str(kind): str(digest) for kind, digest in kept["digests"].items()}
+        here = self._here.get(path)
+        if here is not None and here[0] == identity:
+            return dict(here[1])
+        if self._directory is not None:
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                kept = json.loads(self.file(path).read_text())
+                if kept["identity"] == identity:
+                    known = {str(kind): str(digest) for kind, digest in kept["digests"].items()}
+                    self._here[path] = (identity, known)
+                    return dict(known)
         return {}
 
     def _keep(self, path: Path, identity: list[int], known: dict[str, str]) -> None:
-        file = self._file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        self._here[path] = (identity, dict(known))
+        if self._directory is None:
+            return
+        file = self.file(path)
         fresh = file.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps({"path": str(path.resolve()), "identity": identity, "digests": known}))
-        fresh.replace(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps({"path": str(path.resolve()), "identity": identity, "digests": known}))
+            fresh.replace(file)
+        except OSError:  # a full or read-only disk: it will be read once more
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
 
 def _identity(path: Path) -> list[int]:

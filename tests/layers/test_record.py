@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dib_py.keys import Ingredients
-from dib_py.layers.record import BaseRecord, BindMount, DiskState, PackageChanges, Record
+from dib_py.layers.record import BaseRecord, BindMount, DiskState, PackageChanges, Record, framed
 
 INGREDIENTS = Ingredients(
     parent="0" * 40,
@@ -67,8 +67,6 @@ def test_a_record_says_what_people_ask() -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda data: data.update(format=2),
-        lambda data: data.pop("format"),
         lambda data: data.pop("digest"),
         lambda data: data.update(more=1),
         lambda data: data.update(disk={"size": 1}),
@@ -76,14 +74,19 @@ def test_a_record_says_what_people_ask() -> None:
         lambda data: data.update(ingredients=None),
         lambda data: data["ingredients"].pop("variable_files"),
         lambda data: data.update(artefacts=None),
+        lambda data: data.update(artefacts="x"),
         lambda data: data.update(mounts=[["a", "b"]]),
+        lambda data: data.update(seconds="1"),
+        lambda data: data.update(allocated=True),
+        lambda data: data.update(packages=[]),
     ],
 )
 def test_what_is_no_record(spoil: Callable[[dict[str, Any]], object]) -> None:
-    data = json.loads(RECORD.to_json())
+    data = json.loads(RECORD.to_json())["record"]
+    assert Record.from_json(framed(json.dumps(data))) == RECORD
     spoil(data)
     with pytest.raises(ValueError):
-        Record.from_json(json.dumps(data))
+        Record.from_json(framed(json.dumps(data)))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "1", "null", RECORD.to_json()[:-20], '"x"'])
