@@ -81,7 +81,7 @@ def aliases(path: Path) -> list[Path]:
     table = read()
     number = mount_number(real)
     entry = next(one for one in table if one.number == number)
-    inside = os.path.normpath(f"{entry.root}/{real.relative_to(entry.point)}")
+    inside = str(Path(entry.root) / real.relative_to(entry.point))
     status = real.stat()
     found = [real]
     for name in names_of(entry.device, inside, table):

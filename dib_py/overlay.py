@@ -27,6 +27,8 @@ def mount(root: Path, lower: Path, upper: Path, work: Path, flags: int = 0) -> N
     attributes = "userxattr" if _has_own_users() else "redirect_dir=off"  # the first means the second, but refuses it
     data = f"lowerdir={lower},upperdir={upper},workdir={work},{_OPTIONS},{attributes}"
     namespaces.mount("overlay", root, "overlay", flags, data)
+    with contextlib.suppress(OSError):
+        (work / "work").chmod(0o700)  # made with no rights at all, so that only root could remove it
 
 
 def _has_own_users() -> bool:

@@ -17,7 +17,6 @@ from dib_py.artefacts import archive, covers, publish, trees
 from dib_py.errors import DiskError, OutputError
 from dib_py.events import Events
 from dib_py.output.beside import Naming, hidden_name
-from dib_py.state import state_path
 
 __all__ = ["Catcher"]
 
@@ -54,8 +53,9 @@ class Catcher:
         naming: Naming = hidden_name,
     ) -> None:
         """``excluded``: names in ``build`` that are the engine's. ``beside``: areas by name; of two that are the same
-        directory the first has what is there, else the inner one. ``through``: what stays the real thing, besides the
-        build's own directory and what is mounted; an area in one of these is not caught. ``naming``: as an output's.
+        directory the first has what is there, else the inner one. ``through``: what stays the real thing (caches, the
+        store, the records of builds), besides the build's own directory and what is mounted; an area in one of these is
+        not caught. ``naming``: as an output's.
         """
         self._roots = {HOOKS: hooks, BUILD: build, **{name: path.resolve() for name, path in beside.items()}}
         own = [name for path in (hooks, scratch) if (name := _name_in(build, path))]
@@ -78,7 +78,7 @@ class Catcher:
         planned = covers.plan(
             {name: self._roots[name] for name in self._beside},
             [entry.point for entry in mount_table.read()],
-            [*self._through, state_path().resolve(), *_names(self._build)],
+            [*self._through, *_names(self._build)],
         )
         for name, why in planned.refused.items():
             self._tell_uncaught(self._roots[name], why)

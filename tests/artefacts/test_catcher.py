@@ -348,11 +348,6 @@ def test_big_files_are_caught_and_published(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", f"tr -d x < {again.cwd}/image.initrd | cmp - /dev/null"], check=True, timeout=60)
 
 
-def _shared_memory() -> Path | None:
-    path = Path("/dev/shm")
-    return path if path.is_dir() and path.stat().st_dev != Path("/tmp").stat().st_dev else None
-
-
 def test_publishing_to_another_filesystem_copies_and_renames(tmp_path: Path) -> None:
     build = Build(tmp_path)
     named: list[Path] = []
@@ -378,6 +373,39 @@ def test_publishing_to_another_filesystem_copies_and_renames(tmp_path: Path) -> 
         assert (build.cwd / "d").stat().st_mtime == 5
         assert sorted(path.name for path in build.cwd.iterdir()) == ["both", "d", "link", "pipe", "symbolic"]
         assert {path.name for path in named} == {"both", "link", "pipe", "symbolic"}
+
+    inside(work)
+
+
+def test_publishing_on_the_same_filesystem_moves_files(tmp_path: Path) -> None:
+    """The build's directory is bound to a private name, and a rename does not cross mounts."""
+    build = Build(tmp_path, build="private/build")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/hooks").mkdir()
+
+    def work() -> None:
+        namespaces.mount(tmp_path / "real", build.build, flags=namespaces.MS_BIND)
+        catcher = build.catcher()
+        with catcher.caught():
+            hook("echo x > x; ln x y")
+            [inode] = {path.stat().st_ino for path in build.build.rglob("upper/[xy]")}
+        catcher.publish()
+        assert {path.stat().st_ino for path in build.cwd.iterdir()} == {inode}
+
+    inside(work)
+
+
+def test_a_build_directory_in_the_area_is_real_by_all_its_names(tmp_path: Path) -> None:
+    build = Build(tmp_path, build="private/build")
+    (build.cwd / "dib_build.1/hooks").mkdir(parents=True)
+
+    def work() -> None:
+        namespaces.mount(build.cwd / "dib_build.1", build.build, flags=namespaces.MS_BIND)
+        catcher = build.catcher()
+        with catcher.caught():
+            catcher.mark()
+            hook(f"echo x > dib_build.1/one; echo y > {build.build}/two")
+            assert catcher.collect(tmp_path / "1.tar") == ("build/one", "build/two")
 
     inside(work)
 
@@ -460,6 +488,8 @@ def test_it_works_in_a_user_namespace(tmp_path: Path) -> None:
         catcher.publish()
 
     in_own_mounts(work, namespaces.CLONE_NEWUSER)
+    for path in build.build.rglob("*"):  # its owner, who is nobody's root, can remove it
+        assert not path.is_dir() or stat.S_IMODE(path.stat().st_mode) & 0o700 == 0o700
     assert snapshot(build.cwd, directory_times=False) == snapshot(again.cwd, directory_times=False)
     assert (again.cwd / "old/x").read_text() == "x\n"
 
