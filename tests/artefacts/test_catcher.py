@@ -17,6 +17,7 @@ from hypothesis import given, settings
 
 from dib_py import namespaces
 from dib_py.artefacts import Catcher
+from dib_py.artefacts import publish as publishing
 from dib_py.errors import DiskError, OutputError
 from dib_py.events import Event, Events, Message
 from tests.artefacts.random_trees import OPERATIONS, Operation, carry_out, copy, in_own_mounts, snapshot
@@ -530,3 +531,36 @@ def test_replayed_steps_leave_what_the_steps_left(
                 assert snapshot(one.cwd, links=False, directory_times=False) == seen
 
         in_own_mounts(work)
+
+
+@pytest.mark.parametrize("moment", ["before", "amid", "after"])
+def test_a_kill_while_publishing_leaves_whole_files_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    build = Build(tmp_path / "a")
+    for name in ("one", "three", "two"):
+        (build.cwd / name).write_text(f"old {name}")
+    copy_file = publishing.shutil.copyfile
+
+    def killed(source: Path, destination: Path) -> None:
+        if source.name != "three":
+            copy_file(source, destination)
+            return
+        if moment != "before":
+            data = source.read_bytes()
+            destination.write_bytes(data if moment == "after" else data[:5])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        namespaces.mount("tmpfs", build.build, "tmpfs")  # another filesystem: files are copied
+        build.hooks.mkdir()
+        catcher = build.catcher()
+        with catcher.caught():
+            hook("for name in one two three; do echo new $name > $name; done")
+        monkeypatch.setattr(publishing.shutil, "copyfile", killed)
+        catcher.publish()
+
+    with pytest.raises(AssertionError):
+        inside(work)
+    content = {path.name: path.read_text() for path in build.cwd.iterdir() if not path.name.startswith(".")}
+    assert content == {"one": "new one\n", "three": "old three", "two": "old two"}
