@@ -257,14 +257,20 @@ def _words(text: bytes) -> frozenset[bytes]:
 
 
 def _counts(name: str, step: StepInputs, named: frozenset[bytes]) -> bool:
+    rule, word = _rule(name)
+    return rule is not False and (rule or word in named or (name in step.exported and name not in NOT_BY_PREFIX))
+
+
+@functools.lru_cache(maxsize=4096)
+def _rule(name: str) -> tuple[bool | None, bytes]:
+    """Whether a variable of this name counts always (True), never (False) or where it is named; how texts name it."""
+    word = name[len("BASH_FUNC_") : -2] if name.startswith("BASH_FUNC_") else name
+    rule: bool | None = None
     if name in NEVER or name.startswith(OWN_PREFIX):
-        return False
-    function = name[len("BASH_FUNC_") : -2] if name.startswith("BASH_FUNC_") else name
-    if function.encode() in named:
-        return True
-    if name in NOT_BY_PREFIX:
-        return False
-    return name.startswith("DIB_") or name in step.exported or bool(PROXY.fullmatch(name) or _OF_TOOLS.fullmatch(name))
+        rule = False
+    elif name not in NOT_BY_PREFIX and (name.startswith("DIB_") or PROXY.fullmatch(name) or _OF_TOOLS.fullmatch(name)):
+        rule = True
+    return rule, word.encode(errors="surrogateescape")
 
 
 def can_fetch(kind: str, packages: tuple[str, ...] | None, texts: Iterable[bytes]) -> bool:

@@ -73,6 +73,7 @@ class Plan:
     environment: Mapping[str, str]
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
+    epoch: str = ""  # how fresh packages are to be
 
     @property
     def elements(self) -> tuple[Element, ...]:
@@ -118,32 +119,38 @@ class Plan:
 
 
 def make_plan(
-    settings: Settings, catalog: Catalog | None = None, *, secret: bytes | None = None, epoch: str = ""
+    settings: Settings,
+    catalog: Catalog | None = None,
+    *,
+    secret: bytes | None = None,
+    epoch: str = "",
+    keyed: bool = True,
 ) -> Plan:
     """Find out all that a build with these settings will do, and refuse what cannot work.
 
     ``secret`` is the layer store's key, with which secrets enter the keys of steps; ``epoch`` says how fresh packages
-    are to be, by default what the settings say. Raises DibError.
+    are to be, by default what the settings say. Without ``keyed`` the steps have no keys. Raises DibError.
     """
     catalog = Catalog.load(settings.elements_path) if catalog is None else catalog
     try:
-        return _plan(settings, catalog, secret, epoch or find_epoch(settings, None))
+        plan = _plan(settings, catalog, epoch or find_epoch(settings, None))
+        return _with_keys(plan, secret) if keyed else plan
     except OSError as error:  # of a file that an element has and we may not read; others are named already
         if error.filename is None:
             raise
         raise FileError(Path(os.fsdecode(error.filename)), f"cannot be read: {error.strerror}") from error
 
 
-def _plan(settings: Settings, catalog: Catalog, secret: bytes | None, epoch: str) -> Plan:
+def _plan(settings: Settings, catalog: Catalog, epoch: str) -> Plan:
     resolution = resolve(catalog, requested_names(settings, catalog), require_os=not settings.base)
     merged = merge(resolution, _allowed_names(settings))
     merged.refuse_unexecutable()
     base, layout, environment = _start(settings, resolution, merged)
     foreseen = install_types.foresee(resolution, merged, environment)
     wanted = packages.compute(resolution, foreseen, environment, architecture(settings))
-    plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), ())
+    plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), (), epoch)
     warnings = (*_warnings(plan, catalog), *wanted.warnings)
-    return _with_keys(replace(plan, steps=tuple(_steps(plan)), warnings=warnings), secret, epoch)
+    return replace(plan, steps=tuple(_steps(plan)), warnings=warnings)
 
 
 def _allowed_names(settings: Settings) -> str:
@@ -212,10 +219,10 @@ def _of_phase(plan: Plan, phase: Phase) -> Iterator[tuple[str, str, str, Path | 
             yield "", f"command-line-{number}-{one.kind}{label}", one.kind, source, one.argument
 
 
-def _with_keys(plan: Plan, secret: bytes | None, epoch: str) -> Plan:
+def _with_keys(plan: Plan, secret: bytes | None) -> Plan:
     from dib_py.step_keys import StepKeys
 
-    keys = StepKeys(plan, epoch=epoch, secret=secret)
+    keys = StepKeys(plan, epoch=plan.epoch, secret=secret)
     parent = keys.base
     steps = []
     for step in plan.steps:
