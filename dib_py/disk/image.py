@@ -18,6 +18,7 @@ FORMATS = ("raw", "qcow2", "vpc", "vhdx", "vdi")
 
 _QCOW2_MAGIC = b"QFI\xfb"
 _QCOW2_HEADER = struct.Struct(">4sIQI")  # magic, version, offset and length of the backing file's name
+_SIZE = slice(24, 32)
 _VERSION_2_LENGTH = 72
 _INCOMPATIBLE_FEATURES = slice(72, 80)
 _EXTERNAL_DATA_FILE = 1 << 2
@@ -56,6 +57,11 @@ def header_backing(path: Path) -> tuple[str, str]:
     start = int.from_bytes(header[_HEADER_LENGTH], "big") if version >= 3 else _VERSION_2_LENGTH
     name = os.fsdecode(header[offset : offset + length])
     return name, _extension(header[start:offset], _BACKING_FORMAT).decode("ascii", "replace")
+
+
+def header_size(path: Path) -> int:
+    """How large the disk in a qcow2 file is, in bytes."""
+    return int.from_bytes(_read(path, _VERSION_2_LENGTH)[_SIZE], "big")
 
 
 def _extension(extensions: bytes, wanted: int) -> bytes:
