@@ -64,7 +64,7 @@ class Session:
         else:
             self._running.end()
             with suppress(OSError):
-                self._store.make_room(0)
+                self._store.evict()
 
     def overlay(self) -> Path:
         """A fresh path for the next overlay."""

@@ -152,20 +152,25 @@ class Store:
         return self._newest
 
     def make_room(self, added: int) -> None:
-        """Evict, if ``added`` bytes more are too many."""
-        if self.cap is None or not self.writable:
+        """Evict if ``added`` bytes more are too many, as far as can be known without looking at all of it."""
+        if self.cap is None:
             return
         now = time.monotonic()
         self._bytes += added
         if now > self._count_at:
             self._bytes, self._count_at = eviction.total(self.places), now + _RECOUNT
         if self._bytes > self.cap and now > self._evict_at:
+            self.evict()
+            # what runs may use all that there is: looking for what doesn't must not cost it much
+            self._evict_at = now + 20 * (time.monotonic() - now)
+
+    def evict(self) -> None:
+        """Keep to the cap."""
+        if self.cap is not None:
             with locks.held(self.places.lock):
                 gone = eviction.evict(self.places, self.cap, self.record, self.verifier.forget)
-            _log.debug("evicted %d layers", len(gone))
             self._count_at = 0.0
-            took = time.monotonic() - now
-            self._evict_at = now + 20 * took  # what runs may use all that there is: looking must not cost it much
+            _log.debug("evicted %d layers", len(gone))
 
 
 def _there(path: Path) -> Path | None:
