@@ -80,8 +80,8 @@ class Catcher:
             [entry.point for entry in mount_table.read()],
             [*self._through, *_names(self._build)],
         )
-        for name, why in planned.refused.items():
-            self._tell_uncaught(self._roots[name], why)
+        for root, why in {self._roots[name]: why for name, why in planned.refused.items()}.items():
+            self._tell_uncaught(root, why)
         here = Path.cwd()
         with ExitStack() as stack:
             stack.callback(_go_to, here)
@@ -90,7 +90,7 @@ class Catcher:
                 try:
                     stack.enter_context(cover.mounted())
                 except OSError as error:
-                    self._tell_uncaught(root, error.strerror or str(error))
+                    self._tell_uncaught(root, f"no overlay can be mounted there ({os.strerror(error.errno or 0)})")
                     continue
                 self._covers.append(cover)
                 self._caught.update(name for name, inside in planned.inside.items() if inside == root)

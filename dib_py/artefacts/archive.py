@@ -261,7 +261,8 @@ def dress(place: Path, uid: int, gid: int, mode: int, attributes: Mapping[str, b
     """Give ``place`` itself this owner, mode and extended attributes, as far as this user may."""
     with _as_far_as_allowed():
         os.chown(place, uid, gid, follow_symlinks=False)
-    if not place.is_symlink():
+    now = place.lstat().st_mode
+    if not stat.S_ISLNK(now) and stat.S_IMODE(now) != mode:
         place.chmod(mode)
     for name, value in trees.attributes(place):
         if attributes.get(name) != value:

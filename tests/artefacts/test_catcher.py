@@ -288,6 +288,7 @@ def test_an_area_in_a_cache_is_not_caught(tmp_path: Path) -> None:
             hook("echo x > x")
             assert (build.cwd / "x").exists()
         assert catcher.publish() == []
+        assert len(build.said) == 1
 
     inside(work)
     assert (build.cwd / "x").exists()
@@ -493,6 +494,24 @@ def test_it_works_in_a_user_namespace(tmp_path: Path) -> None:
         assert not path.is_dir() or stat.S_IMODE(path.stat().st_mode) & 0o700 == 0o700
     assert snapshot(build.cwd, directory_times=False) == snapshot(again.cwd, directory_times=False)
     assert (again.cwd / "old/x").read_text() == "x\n"
+
+
+def test_a_user_may_publish_into_a_directory_of_somebody_else(tmp_path: Path) -> None:
+    build = Build(tmp_path)
+    os.chown(build.cwd, 1234, 1234)
+    build.cwd.chmod(0o1777)
+
+    def work() -> None:
+        catcher = build.catcher()
+        with catcher.caught():
+            assert catcher.uncaught == (), build.said
+            hook("echo x > x")
+        catcher.publish()
+
+    in_own_mounts(work, namespaces.CLONE_NEWUSER)
+    assert (build.cwd / "x").exists()
+    status = build.cwd.stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (1234, 0o1777)
 
 
 @settings(max_examples=25, deadline=None)
