@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py import mount_table
-from dib_py.artefacts import archive, covers, publish, trees
+from dib_py.artefacts import archive, conflicts, covers, publish, trees
 from dib_py.errors import DiskError, OutputError
 from dib_py.events import Events
 from dib_py.output.beside import Naming, hidden_name
@@ -122,7 +122,7 @@ class Catcher:
             lower = watched.cover.lower if watched.cover else None
             before, watched.state = watched.state, watched.scan()
             if difference := trees.compare(before, watched.state, lower):
-                self._add(content, watched, difference)
+                self._add(content, watched, before, difference)
         if not content.paths:
             return ()
         try:
@@ -133,11 +133,16 @@ class Catcher:
             raise DiskError(f"what the step left outside the image can't be kept: {error}") from error
         return content.paths
 
-    def _add(self, content: archive.Content, watched: _Watched, difference: trees.Difference) -> None:
+    def _add(
+        self, content: archive.Content, watched: _Watched, before: trees.State, difference: trees.Difference
+    ) -> None:
         names = {path: self._name(watched, path) for path in (*difference.removed, *difference.present)}
         content.removed += [names[path] for path in difference.removed]
         content.present.update({names[path]: watched.place / path for path in difference.present})
         content.touched.update({self._name(watched, path): time for path, time in difference.touched.items()})
+        for path in difference.present:
+            if watched.cover and path not in before and watched.cover.has_file(path):
+                content.before[names[path]] = conflicts.digest(watched.cover.lower / path)
 
     def _name(self, watched: _Watched, path: str) -> str:
         root = watched.cover.root if watched.cover else watched.place
@@ -147,6 +152,15 @@ class Catcher:
         area = max(candidates, key=lambda name: len(self._roots[name].parts))  # the first of equals
         relative = str(place.relative_to(self._roots[area]))
         return area if relative == "." else f"{area}/{relative}"
+
+    def conflict(self, archives: Sequence[Path | None]) -> conflicts.Conflict | None:
+        """The first step of a chain that must run again, as its artefacts (None for a step without) can't be replayed:
+        files beside the image have changed since. Inside :meth:`caught`, before anything is done there; DiskError for
+        what is no archive."""
+        try:
+            return conflicts.find(archives, {name: self._roots[name] for name in self._beside}, self.uncaught)
+        except (OSError, ValueError) as error:
+            raise DiskError(f"what steps left outside the image can't be read: {error}") from error
 
     def replay(self, path: Path) -> None:
         """Do what an archive says, inside :meth:`caught`; DiskError if it is none, or can't be done."""

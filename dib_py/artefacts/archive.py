@@ -44,11 +44,13 @@ _NODES = {tarfile.FIFOTYPE: stat.S_IFIFO, tarfile.CHRTYPE: stat.S_IFCHR, tarfile
 
 @dataclass
 class Content:
-    """What goes into an archive, by ``AREA/PATH``; ``present`` says where it lies now."""
+    """What goes into an archive, by ``AREA/PATH``: ``present`` says where it lies now, ``before`` has the digests of
+    files beside the image as the step found them."""
 
     removed: list[str] = field(default_factory=list)
     present: dict[str, Path] = field(default_factory=dict)
     touched: dict[str, int] = field(default_factory=dict)
+    before: dict[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -58,8 +60,8 @@ class Content:
 def write(archive: Path, content: Content) -> None:
     """Write ``archive``; the same content gives the same bytes."""
     with tarfile.TarFile(archive, "w", format=tarfile.PAX_FORMAT, copybufsize=_BLOCK) as tar:
-        said = {"format": FORMAT, "removed": sorted(content.removed), "touched": dict(sorted(content.touched.items()))}
-        data = json.dumps(said).encode()
+        said = {"removed": sorted(content.removed), "touched": content.touched, "before": content.before}
+        data = json.dumps({"format": FORMAT, **said}, sort_keys=True).encode()
         head = tarfile.TarInfo(CHANGES)
         head.size = len(data)
         tar.addfile(head, io.BytesIO(data))
@@ -96,9 +98,9 @@ def _add(tar: tarfile.TarFile, name: str, place: Path, links: dict[tuple[int, in
 
 def areas(archive: Path) -> set[str]:
     """The names of the areas that an archive changes; ValueError for what is none."""
-    with _opened(archive) as opened:
-        names = [*opened.removed, *opened.touched, *(member.name for member in opened.members())]
-    return {_divided(name)[0] for name in names}
+    with opened(archive) as given:
+        names = [*given.removed, *given.touched, *(member.name for member in given.members())]
+    return {divided(name)[0] for name in names}
 
 
 def apply(archive: Path, roots: Mapping[str, Path]) -> None:
@@ -106,24 +108,24 @@ def apply(archive: Path, roots: Mapping[str, Path]) -> None:
 
     ValueError for what is no archive of this format; OSError for what can't be done.
     """
-    with _opened(archive) as opened:
-        times = {name: time for name, time in opened.touched.items() if _divided(name)[0] in roots}
-        for name in opened.removed:
-            area, path = _divided(name)
+    with opened(archive) as given:
+        times = {name: time for name, time in given.touched.items() if divided(name)[0] in roots}
+        for name in given.removed:
+            area, path = divided(name)
             if area in roots and path:
                 with suppress(FileNotFoundError, NotADirectoryError), _reached(roots[area], path) as place:
                     _keep_time(name, place, times)
                     remove(place)
-        for member in opened.members():
-            area, path = _divided(member.name)
+        for member in given.members():
+            area, path = divided(member.name)
             if area in roots:
                 with _reached(roots[area], path, make=True) as place:
                     _keep_time(member.name, place, times)
-                    _put(opened.tar, member, roots, place)
+                    _put(given.tar, member, roots, place)
                 if member.isdir():
-                    times[member.name] = _time(member)
+                    times[member.name] = time_of(member)
         for name in sorted(times, reverse=True):  # what is in a directory before itself
-            area, path = _divided(name)
+            area, path = divided(name)
             with suppress(FileNotFoundError, NotADirectoryError), _reached(roots[area], path) as place:
                 os.utime(place, ns=(times[name], times[name]), follow_symlinks=False)
 
@@ -135,17 +137,21 @@ def _keep_time(name: str, place: Path, times: dict[str, int]) -> None:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
+    """An archive that is read: its lists, and its members from the first on."""
+
     tar: tarfile.TarFile
     removed: list[str]
     touched: dict[str, int]
+    before: dict[str, str]
 
     def members(self) -> Iterator[tarfile.TarInfo]:
         return (member for member in self.tar if member.name != CHANGES)
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[_Opened]:
+def opened(archive: Path) -> Iterator[Opened]:
+    """Read an archive; ValueError for what is none of this format, also for what shows only while it is read."""
     try:
         with tarfile.open(archive, "r:") as tar:
             head = tar.next()
@@ -156,12 +162,13 @@ def _opened(archive: Path) -> Iterator[_Opened]:
             if said["format"] != FORMAT:
                 raise ValueError("it is of another format")
             touched = {str(name): int(time) for name, time in said["touched"].items()}
-            yield _Opened(tar, [str(name) for name in said["removed"]], touched)
+            before = {str(name): str(digest) for name, digest in said["before"].items()}
+            yield Opened(tar, [str(name) for name in said["removed"]], touched, before)
     except (tarfile.TarError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
 
 
-def _divided(name: str) -> tuple[str, str]:
+def divided(name: str) -> tuple[str, str]:
     """The area and the path in it; ValueError for a name that could mean anything else."""
     area, *parts = name.split("/")
     if area in ("", ".", "..") or any(part in ("", ".", "..") or "\0" in part for part in parts):
@@ -223,7 +230,7 @@ def make_directory(place: Path) -> None:
 
 
 def _link(member: tarfile.TarInfo, roots: Mapping[str, Path], place: Path) -> None:
-    area, path = _divided(member.linkname)
+    area, path = divided(member.linkname)
     if area not in roots:
         raise ValueError(f"{member.name} is a link to {member.linkname}, which is not there")
     with _reached(roots[area], path) as first:
@@ -252,7 +259,7 @@ def _dress(member: tarfile.TarInfo, place: Path) -> None:
     }
     try:
         dress(place, member.uid, member.gid, member.mode, wanted)
-        os.utime(place, ns=(_time(member), _time(member)), follow_symlinks=False)
+        os.utime(place, ns=(time_of(member), time_of(member)), follow_symlinks=False)
     except FileNotFoundError:  # a device that could not be made
         pass
 
@@ -283,6 +290,7 @@ def _as_far_as_allowed() -> Iterator[None]:
             raise
 
 
-def _time(member: tarfile.TarInfo) -> int:
+def time_of(member: tarfile.TarInfo) -> int:
+    """A member's time of modification, in nanoseconds."""
     exact = member.pax_headers.get("mtime")
     return int(Decimal(exact) * _SECOND) if exact is not None else int(member.mtime) * _SECOND

@@ -94,6 +94,13 @@ class Cover:
             self.lower = lower
             yield
 
+    def has_file(self, path: str) -> bool:
+        """Whether there was a regular file in the covered directory, while the overlay is there."""
+        try:
+            return stat.S_ISREG((self.lower / path).lstat().st_mode)
+        except OSError:
+            return False
+
     def _make_upper(self, lower: Path) -> None:
         """The overlay's root has the owner, mode and time of the upper directory."""
         for directory in (self.upper, self._work):

@@ -79,7 +79,7 @@ def test_directories_that_the_place_lacks_are_made(tmp_path: Path) -> None:
 # -- archives that nobody should trust
 def _crafted(path: Path, *members: tarfile.TarInfo, removed: list[str] | None = None) -> Path:
     with tarfile.open(path, "w") as tar:
-        data = json.dumps({"format": archive.FORMAT, "removed": removed or [], "touched": {}}).encode()
+        data = json.dumps({"format": archive.FORMAT, "removed": removed or [], "touched": {}, "before": {}}).encode()
         head = tarfile.TarInfo(archive.CHANGES)
         head.size = len(data)
         tar.addfile(head, io.BytesIO(data))
@@ -162,7 +162,7 @@ def test_what_is_no_archive_is_told(tmp_path: Path, data: bytes) -> None:
 
 def test_another_format_is_told(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        data = json.dumps({"format": archive.FORMAT + 1, "removed": [], "touched": {}}).encode()
+        data = json.dumps({"format": archive.FORMAT + 1, "removed": [], "touched": {}, "before": {}}).encode()
         head = tarfile.TarInfo(archive.CHANGES)
         head.size = len(data)
         tar.addfile(head, io.BytesIO(data))

@@ -472,6 +472,27 @@ def test_a_replay_that_cannot_be_done_is_told(tmp_path: Path) -> None:
     inside(work)
 
 
+def test_a_log_that_somebody_else_wrote_to_is_not_set_back(tmp_path: Path) -> None:
+    build = Build(tmp_path)
+    (build.cwd / "log").write_text("1\n")
+
+    def work() -> None:
+        catcher = build.catcher()
+        with catcher.caught():
+            catcher.mark()
+            hook("echo 2 >> log; echo new > new")
+            catcher.collect(tmp_path / "1.tar")
+        assert catcher.conflict([tmp_path / "1.tar"]) is None
+        catcher.publish()
+        assert catcher.conflict([None, tmp_path / "1.tar"]) is None
+        with (build.cwd / "log").open("a") as log:
+            log.write("3\n")
+        found = catcher.conflict([None, tmp_path / "1.tar"])
+        assert found is not None and found.index == 1
+
+    inside(work)
+
+
 def test_it_works_in_a_user_namespace(tmp_path: Path) -> None:
     build, again = Build(tmp_path / "first"), Build(tmp_path / "second")
     (build.cwd / "old").touch()
