@@ -112,7 +112,7 @@ def changes(before: Ingredients, after: Ingredients) -> list[Change]:
         found.append(_argument(before, after))
     if before.packages != after.packages:
         found.append(_packages(before.packages or (), after.packages or ()))
-    found += _of_mapping("variable", before.variables, after.variables)
+    found += _variables(before, after)
     found += _of_variable_files(before, after)
     found += _of_mapping("file", before.files, after.files)
     found += _of_mapping("host-file", before.host_files, after.host_files)
@@ -160,6 +160,15 @@ def _parent(steps: Sequence[Seen], number: int, before: Record, lookup: Callable
         text = f"it ran after another {here} before" + (f": {differing}" if differing else "")
         return Change("parent", here, then.title, here, text)
     return Change("parent", here, then.title, here, f"it comes after {here} now, and came after {then.title} before")
+
+
+def _variables(before: Ingredients, after: Ingredients) -> Iterable[Change]:
+    """Where the texts changed, they name other variables than before, which is no change of these."""
+    same_texts = (before.content, before.files) == (after.content, after.files)
+    for change in _of_mapping("variable", before.variables, after.variables):
+        both = change.name in before.variables and change.name in after.variables
+        if both or same_texts or change.name.startswith("DIB_"):
+            yield change
 
 
 def _of_mapping(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[Change]:

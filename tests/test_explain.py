@@ -106,6 +106,13 @@ def test_what_changed(change: dict[str, Any], said: str) -> None:
     assert why(replace(MADE, **change), record()) == said
 
 
+def test_variables_that_are_named_no_more_are_no_change_of_their_own() -> None:
+    before = replace(MADE, variables={**MADE.variables, "HOME": "/root", "LANGUAGE": "c"})
+    after = replace(MADE, content="x", variables={**MADE.variables, "EDITOR": "ed", "LANGUAGE": "d"})
+    assert why(after, record(before)) == "the hook's bytes changed; variable LANGUAGE 'c' -> 'd'"
+    assert "HOME is gone" in why(replace(after, content="c"), record(before))
+
+
 def test_lists_of_packages() -> None:
     before = replace(MADE, packages=("vim", "htop", "curl"))
     assert why(replace(before, packages=("curl", "vim", "git")), record(before)) == "packages +git -htop"
