@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dib_py import overlay
+from dib_py import namespaces, overlay
 
 TICK = 12_000_000  # nanoseconds; the kernel's clock of file times ticks every 1 to 10 ms
 
@@ -92,26 +92,43 @@ def scan(root: Path, left_out: Iterable[str] = ()) -> dict[str, Node]:
     """The state of ``root``, but for these names directly in it, sockets, and what is mounted there."""
     status = os.lstat(root)
     device, newest = status.st_dev, status.st_ctime_ns
+    mounted = _mounted_below(root)  # a bind mount has the same device
     state = {"": look(root, status)}
     directories = [(str(root), "")]
     skipped = frozenset(left_out)
     while directories:
         place, prefix = directories.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if entry.name in skipped and not prefix:
-                    continue
+        for entry in _entries(place):
+            if entry.name in skipped and not prefix:
+                continue
+            try:
                 found = entry.stat(follow_symlinks=False)
-                if found.st_dev != device or stat.S_ISSOCK(found.st_mode):
-                    continue
-                path = prefix + entry.name
-                state[path] = look(entry.path, found)
-                newest = max(newest, found.st_ctime_ns)
-                if stat.S_ISDIR(found.st_mode):
-                    directories.append((entry.path, f"{path}/"))
+            except FileNotFoundError:  # a temporary file
+                continue
+            if found.st_dev != device or stat.S_ISSOCK(found.st_mode):
+                continue
+            path = prefix + entry.name
+            state[path] = look(entry.path, found)
+            newest = max(newest, found.st_ctime_ns)
+            if stat.S_ISDIR(found.st_mode):
+                directories.append((entry.path, f"{path}/"))
     if 0 <= (age := time.time_ns() - newest) < TICK:
         time.sleep((TICK - age) / 1e9)
     return state
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def _mounted_below(root: Path) -> frozenset[str]:
+    """What is mounted below ``root``, by path in it."""
+    real = Path(os.path.realpath(root))
+    return frozenset(str(one.relative_to(real)) for one in namespaces.mount_points() if real in one.parents)
 
 
 def compare(before: State, after: State, lower: Path | None = None) -> Difference:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from dib_py.artefacts.trees import compare, scan
 
@@ -75,3 +78,15 @@ def test_a_scan_of_the_hooks_of_sixty_elements_is_quick(tmp_path: Path) -> None:
         compare(before, scan(tmp_path))
         best = min(best, time.perf_counter() - started)
     assert best < 0.01
+
+
+@pytest.mark.root
+def test_what_is_mounted_is_not_looked_at_whatever_it_is(tmp_path: Path) -> None:
+    for name in ("top/d/point", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "elsewhere/f").touch()
+    subprocess.run(["mount", "--bind", tmp_path / "elsewhere", tmp_path / "top/d/point"], check=True)
+    try:
+        assert set(scan(tmp_path / "top")) == {"", "d"}
+    finally:
+        subprocess.run(["umount", tmp_path / "top/d/point"], check=True)
