@@ -105,9 +105,9 @@ def scan(root: Path, left_out: Iterable[str] = ()) -> dict[str, Node]:
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:  # a temporary file
                 continue
-            if found.st_dev != device or stat.S_ISSOCK(found.st_mode):
-                continue
             path = prefix + entry.name
+            if found.st_dev != device or path in mounted or stat.S_ISSOCK(found.st_mode):
+                continue
             state[path] = look(entry.path, found)
             newest = max(newest, found.st_ctime_ns)
             if stat.S_ISDIR(found.st_mode):

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,52 +15,11 @@ import pytest
 from hypothesis import given, settings
 
 from dib_py import namespaces
-from dib_py.artefacts import Catcher
-from dib_py.artefacts import publish as publishing
-from dib_py.errors import DiskError, OutputError
-from dib_py.events import Event, Events, Message
+from dib_py.errors import DiskError
+from tests.artefacts.builds import Build, hook, inside
 from tests.artefacts.random_trees import OPERATIONS, Operation, carry_out, copy, in_own_mounts, snapshot
 
 pytestmark = pytest.mark.root
-
-
-class Build:
-    """The directories of a build, with a caller in ``cwd`` who wants the image in ``output``."""
-
-    def __init__(self, root: Path, *, cwd: str = "here", output: str = "here", build: str = "build") -> None:
-        self.root = root
-        self.cwd, self.output, self.build = root / cwd, root / output, root / build
-        self.hooks = self.build / "hooks"
-        for directory in (self.cwd, self.output, self.hooks, self.build / "mnt"):
-            directory.mkdir(parents=True, exist_ok=True)
-        self.said: list[str] = []
-
-    def catcher(self, through: Sequence[Path] = (), **options: object) -> Catcher:
-        os.chdir(self.cwd)
-        return Catcher(
-            hooks=self.hooks,
-            build=self.build,
-            excluded=["mnt"],
-            beside={"cwd": self.cwd, "output": self.output},
-            through=through,
-            scratch=self.build / "caught",
-            events=Events(self._hear),
-            **options,  # type: ignore[arg-type]
-        )
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Message):
-            self.said.append(event.text)
-
-
-def hook(script: str) -> None:
-    """Run a script as the host target does: in a further mount namespace, in the working directory's name."""
-    argv = ["unshare", "--mount", "--propagation", "unchanged", "bash", "-euc", script]
-    subprocess.run(argv, check=True, cwd=str(Path.cwd()), timeout=60)
-
-
-def inside(work: Callable[[], None]) -> None:
-    in_own_mounts(work)
 
 
 def test_hooks_see_and_change_what_is_there_but_nobody_else_does(tmp_path: Path) -> None:
@@ -350,53 +308,6 @@ def test_big_files_are_caught_and_published(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", f"tr -d x < {again.cwd}/image.initrd | cmp - /dev/null"], check=True, timeout=60)
 
 
-def test_publishing_to_another_filesystem_copies_and_renames(tmp_path: Path) -> None:
-    build = Build(tmp_path)
-    named: list[Path] = []
-
-    def naming(final: Path) -> Path:
-        named.append(final)
-        return final.with_name(f".{final.name}.partial")
-
-    def work() -> None:
-        namespaces.mount("tmpfs", build.cwd, "tmpfs")
-        (build.cwd / "both").write_text("old")
-        os.link(build.cwd / "both", build.cwd / "link")
-        catcher = build.catcher(naming=naming)
-        with catcher.caught():
-            hook("rm both link; echo new > both; ln both link; ln -s ./x symbolic; mkfifo pipe; chown 7:8 both")
-            hook("chmod 4750 both; touch -d @1234567890.5 both; mkdir d; touch -d @5 d")
-        catcher.publish()
-        status = (build.cwd / "both").stat()
-        assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (7, 8, 0o4750)
-        assert status.st_mtime_ns == 1234567890500000000
-        assert status.st_nlink == 2 and (build.cwd / "link").samefile(build.cwd / "both")
-        assert os.readlink(build.cwd / "symbolic") == "./x"  # noqa: PTH115 - exactly
-        assert (build.cwd / "d").stat().st_mtime == 5
-        assert sorted(path.name for path in build.cwd.iterdir()) == ["both", "d", "link", "pipe", "symbolic"]
-        assert {path.name for path in named} == {"both", "link", "pipe", "symbolic"}
-
-    inside(work)
-
-
-def test_publishing_on_the_same_filesystem_moves_files(tmp_path: Path) -> None:
-    """The build's directory is bound to a private name, and a rename does not cross mounts."""
-    build = Build(tmp_path, build="private/build")
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real/hooks").mkdir()
-
-    def work() -> None:
-        namespaces.mount(tmp_path / "real", build.build, flags=namespaces.MS_BIND)
-        catcher = build.catcher()
-        with catcher.caught():
-            hook("echo x > x; ln x y")
-            [inode] = {path.stat().st_ino for path in build.build.rglob("upper/[xy]")}
-        catcher.publish()
-        assert {path.stat().st_ino for path in build.cwd.iterdir()} == {inode}
-
-    inside(work)
-
-
 def test_a_build_directory_in_the_area_is_real_by_all_its_names(tmp_path: Path) -> None:
     build = Build(tmp_path, build="private/build")
     (build.cwd / "dib_build.1/hooks").mkdir(parents=True)
@@ -408,36 +319,6 @@ def test_a_build_directory_in_the_area_is_real_by_all_its_names(tmp_path: Path) 
             catcher.mark()
             hook(f"echo x > dib_build.1/one; echo y > {build.build}/two")
             assert catcher.collect(tmp_path / "1.tar") == ("build/one", "build/two")
-
-    inside(work)
-
-
-def test_a_directory_that_another_build_made_meanwhile_is_merged(tmp_path: Path) -> None:
-    build = Build(tmp_path)
-
-    def work() -> None:
-        catcher = build.catcher()
-        with catcher.caught():
-            hook("mkdir logs; echo ours > logs/ours")
-        (build.cwd / "logs").mkdir()
-        (build.cwd / "logs/theirs").touch()
-        catcher.publish()
-
-    inside(work)
-    assert sorted(path.name for path in (build.cwd / "logs").iterdir()) == ["ours", "theirs"]
-
-
-def test_what_cannot_be_published_is_told(tmp_path: Path) -> None:
-    build = Build(tmp_path)
-
-    def work() -> None:
-        namespaces.mount("tmpfs", build.cwd, "tmpfs")
-        catcher = build.catcher()
-        with catcher.caught():
-            hook("echo x > x")
-        namespaces.mount("none", build.cwd, flags=namespaces.MS_REMOUNT | namespaces.MS_BIND | namespaces.MS_RDONLY)
-        with pytest.raises(OutputError, match="can't be put there"):
-            catcher.publish()
 
     inside(work)
 
@@ -517,22 +398,24 @@ def test_it_works_in_a_user_namespace(tmp_path: Path) -> None:
     assert (again.cwd / "old/x").read_text() == "x\n"
 
 
-def test_a_user_may_publish_into_a_directory_of_somebody_else(tmp_path: Path) -> None:
+def test_a_user_is_told_of_mounts_that_keep_a_directory_from_being_covered(tmp_path: Path) -> None:
     build = Build(tmp_path)
-    os.chown(build.cwd, 1234, 1234)
-    build.cwd.chmod(0o1777)
+    (build.cwd / "mounted").mkdir()
 
     def work() -> None:
         catcher = build.catcher()
         with catcher.caught():
-            assert catcher.uncaught == (), build.said
-            hook("echo x > x")
-        catcher.publish()
+            assert set(catcher.uncaught) == {"cwd", "output"}
+            hook("echo x > x; echo y > mounted/y")
+        assert len(build.said) == 1
 
-    in_own_mounts(work, namespaces.CLONE_NEWUSER)
+    def outer() -> None:
+        namespaces.mount("tmpfs", build.cwd / "mounted", "tmpfs", data="mode=777")
+        in_own_mounts(work, namespaces.CLONE_NEWUSER)
+        assert (build.cwd / "mounted/y").exists()
+
+    inside(outer)
     assert (build.cwd / "x").exists()
-    status = build.cwd.stat()
-    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (1234, 0o1777)
 
 
 @settings(max_examples=25, deadline=None)
@@ -571,36 +454,3 @@ def test_replayed_steps_leave_what_the_steps_left(
                 assert snapshot(one.cwd, links=False, directory_times=False) == seen
 
         in_own_mounts(work)
-
-
-@pytest.mark.parametrize("moment", ["before", "amid", "after"])
-def test_a_kill_while_publishing_leaves_whole_files_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    build = Build(tmp_path / "a")
-    for name in ("one", "three", "two"):
-        (build.cwd / name).write_text(f"old {name}")
-    copy_file = publishing.shutil.copyfile
-
-    def killed(source: Path, destination: Path) -> None:
-        if source.name != "three":
-            copy_file(source, destination)
-            return
-        if moment != "before":
-            data = source.read_bytes()
-            destination.write_bytes(data if moment == "after" else data[:5])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def work() -> None:
-        namespaces.mount("tmpfs", build.build, "tmpfs")  # another filesystem: files are copied
-        build.hooks.mkdir()
-        catcher = build.catcher()
-        with catcher.caught():
-            hook("for name in one two three; do echo new $name > $name; done")
-        monkeypatch.setattr(publishing.shutil, "copyfile", killed)
-        catcher.publish()
-
-    with pytest.raises(AssertionError):
-        inside(work)
-    content = {path.name: path.read_text() for path in build.cwd.iterdir() if not path.name.startswith(".")}
-    assert content == {"one": "new one\n", "three": "old three", "two": "old two"}
