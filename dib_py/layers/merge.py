@@ -22,7 +22,7 @@ from dib_py.layers.record import Record
 from dib_py.layers.session import Session
 from dib_py.layers.store import Store
 
-LONGEST = 100  # layers in a chain; docs/layers.rst has what longer ones cost
+LONGEST = 100  # layers in a chain; docs/layers-chains.rst has what longer ones cost
 LEFT = 80  # layers after merging, so that a few more steps do not make the next build merge again
 
 _COPIED = 200e6  # bytes in a second, where nothing waits for the disk
