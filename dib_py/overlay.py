@@ -81,3 +81,9 @@ def is_opaque(path: str | Path) -> bool:
             if os.getxattr(path, f"{prefix}opaque", follow_symlinks=False) == b"y":
                 return True
     return False
+
+
+def make_opaque(path: str | Path) -> None:
+    """Have a directory of an upper directory hide the one below it, as overlayfs does with what is made anew."""
+    prefix = ATTRIBUTES[1 if _has_own_users() else 0]
+    os.setxattr(path, f"{prefix}opaque", b"y", follow_symlinks=False)

@@ -148,7 +148,8 @@ def compare(before: State, after: State, lower: Path | None = None) -> Differenc
         if now == was:
             continue
         if lower is not None and now.is_whiteout:
-            difference.removed.append(path)
+            if was is None or not was.is_whiteout:  # all of an overlay are one file, which changes with each name
+                difference.removed.append(path)
         elif now.is_directory:
             replaces = _replaces(path, was, now, below)
             if replaces:
