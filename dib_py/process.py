@@ -6,8 +6,10 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from dib_py.errors import HostError
 
@@ -66,22 +68,55 @@ def follow(
 
     Raises as :func:`run` does; the message of a failure shows standard error. However this ends, the program has ended.
     """
+    with _piped(argv, stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            while chunk := os.read(pipe.fileno(), 65536):
+                output(chunk)
+
+
+@contextmanager
+def reading(argv: Sequence[str | Path]) -> Iterator[IO[bytes]]:
+    """A program's standard output, to be read to its end; raises as :func:`run` does. The program ends with this."""
+    with _piped(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            yield pipe
+
+
+@contextmanager
+def writing(argv: Sequence[str | Path], output: IO[bytes]) -> Iterator[IO[bytes]]:
+    """A program's standard input, whose output goes to a file; raises as :func:`run` does."""
+    with _piped(argv, stdin=subprocess.PIPE, stdout=output) as process:
+        assert process.stdin is not None
+        try:
+            with process.stdin as pipe:
+                yield pipe
+        except BrokenPipeError:  # it has ended; it says why
+            process.wait()
+
+
+@contextmanager
+def _piped(
+    argv: Sequence[str | Path],
+    *,
+    stdout: int | IO[bytes],
+    stdin: int = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
     args = [str(arg) for arg in argv]
     with tempfile.TemporaryFile() as errors:
         try:
-            process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env)
+            process = subprocess.Popen(args, stdin=stdin, stdout=stdout, stderr=errors, env=env)
         except FileNotFoundError as error:
             raise HostError(f"{args[0]} is not installed", hint="dib-py doctor lists what is needed") from error
-        assert process.stdout is not None
-        with process.stdout as pipe:
-            try:
-                while chunk := os.read(pipe.fileno(), 65536):
-                    output(chunk)
-                returncode = process.wait()
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
+        try:
+            yield process
+            returncode = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         if returncode != 0:
             errors.seek(0)
             raise CommandFailed(args, returncode, errors.read().decode(errors="replace"))

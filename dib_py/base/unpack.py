@@ -24,7 +24,7 @@ def unpack(source: Path, kind: str, destination: Path, events: Events) -> None:
     try:
         with destination.open("wb") as out:
             if kind == "zstd":  # Python has none of its own before 3.14
-                follow(["zstd", "-dcq", source], lambda block: _write_sparse(out, block))
+                follow(["zstd", "-dcq", source], lambda block: write_sparse(out, block))
             else:
                 _copy(source, kind, out, events)
             out.truncate(out.tell())
@@ -46,13 +46,14 @@ def _copy(source: Path, kind: str, out: IO[bytes], events: Events) -> None:
     total, count = source.stat().st_size, 0
     with source.open("rb") as packed, _OPENERS[kind](packed) as reader:
         while block := reader.read(BLOCK):
-            _write_sparse(out, block)
+            write_sparse(out, block)
             count += 1
             if count % 64 == 0:
                 events.emit(Progress(f"unpack {source.name}", packed.tell(), total))
 
 
-def _write_sparse(out: IO[bytes], block: bytes) -> None:
+def write_sparse(out: IO[bytes], block: bytes) -> None:
+    """Write a block, or leave a hole for one of zeroes; the file's end is for the caller to set."""
     if block.count(0) == len(block):
         out.seek(len(block), 1)
     else:

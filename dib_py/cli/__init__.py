@@ -27,6 +27,7 @@ SUBCOMMANDS = {
     "elements": "list elements, or show one",
     "graph": "draw how elements depend on each other",
     "lint": "find what is wrong with elements",
+    "layers": "look after the layers of finished steps",
     "doctor": "say what this machine can do, and how to mend what it can't",
     "completion": "print the shell's completion",
 }

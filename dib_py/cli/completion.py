@@ -19,6 +19,11 @@ from dib_py.cli.values import BREAKPOINTS, CHECKSUMS
 from dib_py.settings import table
 
 FILES, DIRECTORIES = "files", "directories"
+# what follows a subcommand; after that come files
+WORDS = {
+    "completion": ("bash", "zsh", "fish"),
+    "layers": ("ls", "show", "rm", "gc", "verify", "export", "import"),
+}
 
 
 @dataclass(frozen=True)
@@ -96,16 +101,24 @@ _dib_py_elements() {{
     done
 }}
 _dib_py() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words joined=''
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words='' joined=''
     COMPREPLY=()
     if [ "$word" = = ]; then
         word='' joined=1
     elif [ "$before" = = ]; then
         joined=1 before=${{COMP_WORDS[COMP_CWORD-2]}}
     fi
-    if [ "$COMP_CWORD" -ge 2 ] && [ "${{COMP_WORDS[1]}}" = completion ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$word")
-        return
+    if [ "$COMP_CWORD" -ge 2 ]; then
+        case ${{COMP_WORDS[1]}} in
+{_bash_words()}
+        esac
+        if [ -n "$words" ] && [ "$COMP_CWORD" -eq 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+            return
+        elif [ -n "$words" ]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+        fi
     fi
     case $before in
 {_bash_values()}
@@ -122,6 +135,10 @@ _dib_py() {{
 }}
 complete -F _dib_py dib-py disk-image-create ramdisk-image-create
 """
+
+
+def _bash_words() -> str:
+    return "\n".join(f"            {name}) words='{' '.join(words)}' ;;" for name, words in WORDS.items())
 
 
 def _bash_values() -> str:
@@ -156,16 +173,20 @@ _dib_py_elements() {{
     _describe -t elements element elements
 }}
 _dib_py() {{
-    if [[ ${{words[2]}} == completion ]]; then
-        _values shell bash zsh fish
-        return
-    fi
+    case ${{words[2]}} in
+{_zsh_words()}
+    esac
     _arguments -s -S \\
 {specs}
         '*:element:_dib_py_elements'
 }}
 compdef _dib_py dib-py disk-image-create ramdisk-image-create
 """
+
+
+def _zsh_words() -> str:
+    arm = "        {name}) (( CURRENT == 3 )) && compadd {words} || _files; return ;;"
+    return "\n".join(arm.format(name=name, words=" ".join(words)) for name, words in WORDS.items())
 
 
 def _zsh_specs(option: Completed) -> Iterator[str]:
@@ -196,7 +217,8 @@ def fish(built_in: Path) -> str:
             lines.append(f"complete -c {program} {_fish_option(option)}")
     for name, text in SUBCOMMANDS.items():
         lines.append(f"complete -c dib-py -n __fish_is_first_token -a {name} -d {_fish_quote(text)}")
-    lines.append("complete -c dib-py -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'")
+    for name, words in WORDS.items():
+        lines.append(f"complete -c dib-py -n '__fish_seen_subcommand_from {name}' -a '{' '.join(words)}'")
     return "\n".join(lines) + "\n"
 
 

@@ -43,9 +43,19 @@ def refuse_references(path: Path, image_format: str) -> None:
     hint = f"make it whole: qemu-img convert -O qcow2 {shlex.quote(str(path))} base.qcow2"
     if backing_offset:
         raise DiskError("the base image needs a backing file of its own", hint=hint, where=str(path))
-    features = int.from_bytes(header[_INCOMPATIBLE_FEATURES], "big") if version >= 3 else 0
-    if features & _EXTERNAL_DATA_FILE:
+    if _has_data_file(version, header):
         raise DiskError("the base image keeps its data in another file", hint=hint, where=str(path))
+
+
+def refuse_data_file(path: Path) -> None:
+    """Raise DiskError unless a layer is a qcow2 file with its data in itself; what it lies on is told to qemu apart."""
+    header = _read(path, 104)
+    if _has_data_file(_QCOW2_HEADER.unpack_from(header)[1], header):
+        raise DiskError("the layer keeps its data in another file", where=str(path))
+
+
+def _has_data_file(version: int, header: bytes) -> bool:
+    return version >= 3 and bool(int.from_bytes(header[_INCOMPATIBLE_FEATURES], "big") & _EXTERNAL_DATA_FILE)
 
 
 def header_backing(path: Path) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dib_py.layers import running
 from dib_py.layers.places import Places
-from dib_py.layers.record import Record
+from dib_py.layers.record import Record, is_of_the_future
 
 LOW_WATER = 0.95  # of the cap: evicting a little more now means to look less often
 _KEPT_BY_KEY = ("layers", "logs", "artefacts", "outputs")
@@ -30,13 +30,14 @@ Forget = Callable[[Path], None]
 class Entry:
     """What the store has of one key: ``size`` in bytes of all its files, ``used`` its place in the order of use.
 
-    ``record`` is None for one that can't be read.
+    ``record`` is None for one that can't be read, perhaps because it is for a newer dib-py (``future``).
     """
 
     key: str
     record: Record | None
     size: int
     used: int
+    future: bool = False
 
     @property
     def parent(self) -> str:
@@ -83,7 +84,9 @@ class Contents:
     def usable(self, key: str) -> bool:
         """Whether a layer's records lead to the base."""
         record = self.entries[key].record
-        if record is None or not record.digest:
+        if record is None:
+            return self.entries[key].future
+        if not record.digest:
             return False
         while record.parent_content:
             parent = self.entries.get(record.parent)
@@ -108,7 +111,8 @@ class Contents:
 def _entry(places: Places, path: Path, record: Record | None) -> Entry:
     own = path.stat()
     size = own.st_blocks * 512 + sum(map(allocated, places.beside_record(path.stem)))
-    return Entry(path.stem, record, size, own.st_mtime_ns)
+    future = record is None and is_of_the_future(path.read_text(errors="replace"))
+    return Entry(path.stem, record, size, own.st_mtime_ns, future)
 
 
 def allocated(path: Path) -> int:

@@ -7,7 +7,7 @@ the first look at a layer reads it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,10 @@ class Verifier:
 
     def forget(self, path: Path) -> None:
         self._memory.forget(path)
+
+    def notes(self, paths: Iterable[Path]) -> set[Path]:
+        """Where the digests of these files are remembered."""
+        return {self._memory.file(path) for path in paths}
 
     def _has(self, path: Path, wanted: set[str]) -> bool:
         try:

@@ -119,7 +119,7 @@ class Record:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise ValueError("another format")
-            record = _decoded(cls, data["record"])
+            record = decoded(cls, data["record"])
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no record: {error}") from error
         body = text[text.find(_BEFORE) + len(_BEFORE) : -len(_AFTER)]
@@ -128,13 +128,21 @@ class Record:
         return record
 
 
+def is_of_the_future(text: str) -> bool:
+    """Whether this is a record that a newer dib-py can read."""
+    try:
+        return int(json.loads(text)["format"]) > FORMAT
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def framed(body: str) -> str:
     """A record's fields with a digest of them: a bit that flips in a number leaves JSON that can be read."""
     return f'{{"format": {FORMAT}, "check": "{keys.digest([body.encode()])}{_BEFORE}{body}{_AFTER}'
 
 
-def _decoded(kind: Callable[..., T], data: Any) -> T:
-    """A dataclass from plain values, each of the type that its field says; ValueError, KeyError or TypeError if not."""
+def decoded(kind: Callable[..., T], data: Any) -> T:
+    """A dataclass from JSON's values, each of its field's type; ValueError, KeyError or TypeError if one is not."""
     hints = _hints(kind)
     if data.keys() != hints.keys():
         raise ValueError(f"{kind} has other fields")
@@ -157,7 +165,7 @@ def _value(hint: Any, value: Any) -> Any:
     if hint is Ingredients:
         return Ingredients.from_dict(value)
     if dataclasses.is_dataclass(hint):
-        return _decoded(cast(type[Any], hint), value)
+        return decoded(cast(type[Any], hint), value)
     if type(value) is hint or (hint is float and type(value) is int):
         return value
     raise ValueError(f"{value!r} is no {hint}")

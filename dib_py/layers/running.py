@@ -45,11 +45,23 @@ class Running:
 
 def used(builds: Path, *, but: Path | None = None) -> set[str]:
     """The layers that running builds use, leaving out the build whose directory is ``but``."""
-    keys: set[str] = set()
+    return {
+        line.decode()
+        for path in _living(builds, but)
+        for line in path.read_bytes().split(b"\n")
+        if _KEY.fullmatch(line)
+    }
+
+
+def others(builds: Path, but: Path) -> bool:
+    """Whether any build runs, beside the one whose directory is ``but``."""
+    return any(True for _ in _living(builds, but))
+
+
+def _living(builds: Path, but: Path | None) -> Iterator[Path]:
     for path, lock in _locks(builds):
         if (but is None or path != but.with_suffix(_SUFFIX)) and not try_lock(lock):
-            keys.update(line.decode() for line in path.read_bytes().split(b"\n") if _KEY.fullmatch(line))
-    return keys
+            yield path
 
 
 def sweep(builds: Path) -> list[Path]:

@@ -60,6 +60,9 @@ def complete_in_bash(script: str, words: list[str], elements_path: Path, cwd: Pa
         (["dib-py", "--logfile", "lo"], ["log.txt"]),
         (["dib-py", "--root-password", ""], []),
         (["dib-py", "completion", ""], ["bash", "fish", "zsh"]),
+        (["dib-py", "l"], ["layers", "lint"]),
+        (["dib-py", "layers", ""], ["export", "gc", "import", "ls", "rm", "show", "verify"]),
+        (["dib-py", "layers", "import", "lo"], ["log.txt"]),
     ],
 )
 def test_bash(words: list[str], expected: list[str], built_in: Path, elements_path: Path, tmp_path: Path) -> None:
@@ -81,6 +84,7 @@ def test_bash_knows_every_option_of_the_table(built_in: Path, elements_path: Pat
         ("dib-py -o x deb", {"debian", "debian-minimal"}),
         ("dib-py doc", {"doctor"}),
         ("dib-py --image-s", {"--image-size"}),
+        ("dib-py layers ver", {"verify"}),
         ("dib-py --target ", {"auto", "guestfs", "host"}),
         ("disk-image-create devb", {"devbox"}),
     ],
@@ -105,6 +109,7 @@ def test_fish(line: str, expected: set[str], built_in: Path, elements_path: Path
         ("dib-py -o x deb", {"debian", "debian-minimal"}),
         ("dib-py doc", {"doctor"}),
         ("dib-py --image-s", {"--image-size"}),
+        ("dib-py layers e", {"export"}),
         ("dib-py --target g", {"guestfs"}),
         ("dib-py -n devb", {"devbox"}),
     ],

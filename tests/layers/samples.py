@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from dib_py.keys import Ingredients
@@ -82,5 +83,30 @@ def build(store: Store, *names: str, parent: str = BASE, size: int = 8192) -> li
         session.use([parent])
         for name in names:
             parent = commit(session, name, parent, size)
+            made.append(parent)
+    return made
+
+
+def qcow2(session: Session, *options: str) -> Path:
+    """A real overlay, of a disk of 1 MiB."""
+    path = session.overlay()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, path, "1M"], check=True)
+    with path.open("ab") as file:
+        file.write(os.urandom(4096))  # so that no other is like it
+    return path
+
+
+def build_qcow2(store: Store, *names: str, parent: str = BASE, **changed: object) -> list[str]:
+    """As :func:`build`, with overlays that qemu can open, and artefacts beside the image."""
+    made = []
+    with store.session() as session:
+        session.use([parent])
+        for name in names:
+            step = record(name, parent, artefacts=(f"output/{name}",), **changed)
+            (session.directory / "artefacts").write_bytes(name.encode() * 1000)
+            (session.directory / "log").write_text(f"output of {name}\n")
+            files = {"log": session.directory / "log", "artefacts": session.directory / "artefacts"}
+            assert session.commit(step, qcow2(session), **files)
+            parent = step.key
             made.append(parent)
     return made
