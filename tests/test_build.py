@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import stat
@@ -14,74 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.state import state_path
+from tests.building import ELEMENTS, add_hook, build, left_behind, start
 
 pytestmark = pytest.mark.root
 
-ELEMENTS = Path(__file__).parent / "elements" / "build"
 PHASES = (
     *("root", "extra-data", "pre-install", "install", "post-install"),
     *("post-root", "pre-finalise", "finalise", "cleanup"),
 )
 HOST = ("root", "extra-data", "post-root", "pre-finalise", "cleanup")
-
-
-def start(directory: Path, tree: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "dib_py", "-n", "--target", "host", "-o", "out", *arguments],
-        cwd=directory,
-        env={
-            **os.environ,
-            "DIB_TEST_TREE": str(tree),
-            "ELEMENTS_PATH": f"{directory / 'elements'}:{ELEMENTS}",
-            "TMPDIR": str(directory),
-            "XDG_STATE_HOME": str(directory / "state"),
-            **environ,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-
-
-def build(directory: Path, tree: Path, *arguments: str, **environ: str) -> tuple[int, str]:
-    (directory / "elements").mkdir(exist_ok=True)
-    process = start(directory, tree, *arguments, **environ)
-    output, _ = process.communicate(timeout=300)
-    return process.returncode, output
-
-
-def add_hook(directory: Path, element: str, hook: str, text: str) -> None:
-    path = directory / "elements" / element / hook
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/bash\nset -eu\n{text}\n")
-    path.chmod(0o755)
-
-
-def others_build() -> bool:
-    """Whether builds of this user are at work beside the test's: whose loop devices are whose can't be told then."""
-    for record in (state_path() / "builds").glob("*"):
-        with record.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    return False
-
-
-def left_behind(directory: Path) -> list[str]:
-    """What a build that has ended must not leave: build directories, mounts, loop devices, partial outputs."""
-    mounts = [
-        line
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        if str(directory) in line or str(state_path()) in line
-    ]
-    loops = subprocess.run(["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True)
-    places = (str(directory),) if others_build() else (str(directory), str(state_path()))
-    ours = [line for line in loops.stdout.splitlines() if line.startswith(places)]
-    files = [str(path) for path in directory.iterdir() if "dib_build" in path.name or "partial" in path.name]
-    return [*mounts, *ours, *files]
 
 
 @pytest.fixture(scope="module")

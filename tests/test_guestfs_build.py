@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_build import add_hook, build, left_behind, start
+from tests.building import add_hook, build, left_behind, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.appliance]
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pprint
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.building import ELEMENTS, content
+
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.appliance]
 
-ELEMENTS = Path(__file__).parent / "elements" / "build"
-
-# What tells the targets apart (--target among the arguments), and what differs from run to run anyway: caches keyed by
-# inode numbers, random seeds.
-VOLATILE = {
-    "/lost+found",
-    "/etc/dib-manifests/dib_arguments",
-    "/etc/machine-id",
-    "/var/cache/ldconfig/aux-cache",
-    "/var/lib/apt/extended_states",
-    "/var/lib/systemd/random-seed",
-}
 HOOKS = {
     "extra-data.d": 'mkdir -p "$TMP_MOUNT_PATH/made"; echo "$IMAGE_ELEMENT" > "$TMP_MOUNT_PATH/made/extra-data"',
     "pre-install.d": "install -d -m 2750 -o 12 -g 34 /made/pre-install",
@@ -56,39 +44,6 @@ def dib_py(top: Path, target: str, *arguments: str, timeout: float) -> Path:
     )
     assert done.returncode == 0, done.stdout[-5000:]
     return directory / "out.raw"
-
-
-def content(image: Path) -> dict[str, tuple[object, ...]]:
-    """Path to type, mode, owner, size or target or digest, and extended attributes, of all files of an image."""
-    tree = image.with_suffix(".tree")
-    tree.mkdir()
-    subprocess.run(["mount", "-o", "loop,ro", image, tree], check=True)
-    try:
-        found = {}
-        for directory, names, files in os.walk(tree):
-            for name in [*names, *files]:
-                path = Path(directory, name)
-                inside = "/" + str(path.relative_to(tree))
-                if inside not in VOLATILE:
-                    found[inside] = describe(path)
-        return found
-    finally:
-        subprocess.run(["umount", tree], check=True)
-
-
-def describe(path: Path) -> tuple[object, ...]:
-    status = path.lstat()
-    attributes = {
-        name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
-    }
-    what: object = ""
-    if stat.S_ISREG(status.st_mode):
-        what = (status.st_nlink, hashlib.sha256(path.read_bytes()).hexdigest())
-    elif stat.S_ISLNK(status.st_mode):
-        what = path.readlink()
-    elif not stat.S_ISDIR(status.st_mode):
-        what = status.st_rdev
-    return stat.filemode(status.st_mode), status.st_uid, status.st_gid, what, attributes
 
 
 def test_both_targets_give_the_same_content(tmp_path: Path, debian_tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
