@@ -82,6 +82,26 @@ class StepFinished(Event):
 
 
 @dataclass(frozen=True)
+class LayerHit(Event):
+    """A step that need not run: its layer is in the store. ``seconds`` it took when it ran."""
+
+    index: int
+    phase: str
+    element: str
+    name: str
+    seconds: float
+    key: str
+
+
+@dataclass(frozen=True)
+class CheckpointsTaken(Event):
+    """What the layers of a build cost between its steps, writing back included."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Progress(Event):
     """Work whose end is known: ``done`` of ``total`` in ``unit`` (bytes, steps); total None when it is not known."""
 
@@ -99,6 +119,13 @@ class OutputWritten(Event):
 
 
 @dataclass(frozen=True)
+class OutputKept(Event):
+    """An image that is there already is what this build would make, so it was left untouched."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class TerminalLent(Event):
     """A shell is about to take the terminal: whoever draws on it stops before returning from this event."""
 
@@ -106,6 +133,13 @@ class TerminalLent(Event):
 @dataclass(frozen=True)
 class TerminalReturned(Event):
     """The shell has ended; the terminal is ours again."""
+
+
+@dataclass(frozen=True)
+class ShellEnded(Event):
+    """The shell that was the whole purpose of this run has ended."""
+
+    exit_code: int
 
 
 @dataclass(frozen=True)

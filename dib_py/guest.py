@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dib_py.errors import DibError, UsageError
@@ -102,16 +101,18 @@ def stage_authorities(bundle: Path, hooks: Path) -> dict[str, str]:
     return {**dict.fromkeys(CA_VARIABLES, inside), "APT_CONFIG": f"{HOOKS_IN_GUEST}/{APT_CA_FILE}"}
 
 
-@contextmanager
-def hidden_lost_and_found(target: Target) -> Iterator[None]:
-    """While open, the root has no ``lost+found``: bootstrappers insist on an empty directory."""
-    if not target.exists("/lost+found"):
-        yield
-        return
+def hide_lost_and_found(target: Target) -> None:
+    """Take ``lost+found`` out of a fresh root: bootstrappers insist on an empty directory."""
     target.remove("/lost+found")
-    yield
-    # mke2fs makes it again only when asked; e2fsck would, so it is no loss that a failed build leaves it out
-    target.make_directory("/lost+found", 0o700)
+
+
+def show_lost_and_found(target: Target, fstype: str) -> None:
+    """Give a root of this type its ``lost+found`` back, where such a filesystem has one.
+
+    mke2fs makes it again only when asked; e2fsck would, so it is no loss that a failed build leaves it out.
+    """
+    if fstype.startswith("ext"):
+        target.make_directory("/lost+found", 0o700)
 
 
 def is_empty(target: Target) -> bool:

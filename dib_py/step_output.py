@@ -14,9 +14,11 @@ TAIL = 20  # lines kept for the report of a failure
 class StepLog:
     """A target's ``output`` callback: splits lines, masks them, emits them and remembers the last ones."""
 
-    def __init__(self, events: Events, mask: Callable[[str], str]) -> None:
+    def __init__(self, events: Events, mask: Callable[[str], str], also: Callable[[str], None] | None = None) -> None:
+        """``also`` is told each masked line too."""
         self._events = events
         self._mask = mask
+        self._also = also
         self._partial = b""
         self.tail: deque[str] = deque(maxlen=TAIL)
 
@@ -38,3 +40,5 @@ class StepLog:
         text = self._mask(line.rstrip(b"\r").decode(errors="replace"))
         self.tail.append(text)
         self._events.emit(StepOutput(text))
+        if self._also is not None:
+            self._also(text)

@@ -64,6 +64,13 @@ class PlainLines:
         if event.exit_code == 0:
             yield f"{RUN_PARTS}{event.name} completed"
 
+    def _layer_hit(self, event: events.LayerHit) -> Iterator[str]:
+        yield f"{event.phase}.d/{event.name} is done already: {duration(event.seconds)} when it ran"
+
+    def _checkpoints_taken(self, event: events.CheckpointsTaken) -> Iterator[str]:
+        if event.count:
+            yield f"{event.count} layers kept in {duration(event.seconds)}"
+
     def _phase_finished(self, event: events.PhaseFinished) -> Iterator[str]:
         for line in profiling(event.phase, event.timings):
             yield RUN_PARTS + line
@@ -77,6 +84,9 @@ class PlainLines:
 
     def _output_written(self, event: events.OutputWritten) -> Iterator[str]:
         yield f"Image file {event.path} created..."
+
+    def _output_kept(self, event: events.OutputKept) -> Iterator[str]:
+        yield f"Image file {event.path} is up to date"
 
     def _build_finished(self, event: events.BuildFinished) -> Iterator[str]:
         yield f"Took {duration(event.seconds)}"
@@ -93,11 +103,14 @@ _LINES: dict[str, Callable[..., Iterator[str]]] = {
     "Message": PlainLines._message,
     "BuildStarted": PlainLines._build_started,
     "PhaseStarted": PlainLines._phase_started,
+    "LayerHit": PlainLines._layer_hit,
+    "CheckpointsTaken": PlainLines._checkpoints_taken,
     "PhaseFinished": PlainLines._phase_finished,
     "StepStarted": PlainLines._step_started,
     "StepOutput": PlainLines._step_output,
     "StepFinished": PlainLines._step_finished,
     "Progress": PlainLines._progress,
     "OutputWritten": PlainLines._output_written,
+    "OutputKept": PlainLines._output_kept,
     "BuildFinished": PlainLines._build_finished,
 }

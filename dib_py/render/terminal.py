@@ -27,6 +27,8 @@ UNPRINTABLE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 
+_Step = events.StepStarted | events.StepFinished | events.LayerHit
+
 INTERVAL = 0.125  # seconds between two pictures
 
 
@@ -113,6 +115,11 @@ class LiveView:
         self._progress = None
         self._last = ""
 
+    def _layer_hit(self, event: events.LayerHit) -> None:
+        self._begun += 1
+        self._steps = max(self._steps, self._begun)
+        self._row_of("·" if self._unicode else "-", "dim", event, f"done already, {duration(event.seconds)}")
+
     def _step_output(self, event: events.StepOutput) -> None:
         text = printable(event.text)
         if text:
@@ -130,19 +137,17 @@ class LiveView:
         self._progress = None
         self._end()
 
-    def _ended(self, step: events.StepStarted | events.StepFinished, exit_code: int, seconds: float) -> None:
+    def _ended(self, step: _Step, exit_code: int, seconds: float) -> None:
         self._step = None
         self._last = ""
         good, bad = ("✓", "✗") if self._unicode else ("ok", "FAILED")
-        left = Text.assemble(
-            (f"{bad} ", "bold red") if exit_code else (f"{good} ", "green"),
-            f"{step.phase}.d/{step.name}",
-            (f"  {step.element}", "dim"),
-        )
-        right = Text.assemble(
-            (f"exit code {exit_code}  " if exit_code else "", "bold red"), (duration(seconds), "cyan")
-        )
-        self._console.print(_row(left, right))
+        said = f"exit code {exit_code}  {duration(seconds)}" if exit_code else duration(seconds)
+        self._row_of(bad if exit_code else good, "bold red" if exit_code else "green", step, said)
+
+    def _row_of(self, mark: str, style: str, step: _Step, said: str) -> None:
+        """What is left of a step that has ended."""
+        left = Text.assemble((f"{mark} ", style), f"{step.phase}.d/{step.name}", (f"  {step.element}", "dim"))
+        self._console.print(_row(left, Text(said, style="bold red" if style == "bold red" else "cyan")))
 
     def _progress_made(self, event: events.Progress) -> None:
         ended = event.total is not None and event.done >= event.total
@@ -151,6 +156,9 @@ class LiveView:
     def _output_written(self, event: events.OutputWritten) -> None:
         self._progress = None
         self._say(f"{event.path} ({event.format}, {size(event.bytes)})", "bold")
+
+    def _output_kept(self, event: events.OutputKept) -> None:
+        self._say(f"{event.path} is up to date", "bold")
 
     def _build_finished(self, event: events.BuildFinished) -> None:
         self._end()
@@ -213,10 +221,12 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "Message": LiveView._message,
     "BuildStarted": LiveView._build_started,
     "StepStarted": LiveView._step_started,
+    "LayerHit": LiveView._layer_hit,
     "StepOutput": LiveView._step_output,
     "StepFinished": LiveView._step_finished,
     "Progress": LiveView._progress_made,
     "OutputWritten": LiveView._output_written,
+    "OutputKept": LiveView._output_kept,
     "BuildFinished": LiveView._build_finished,
     "BuildFailed": LiveView._build_failed,
     "TerminalLent": LiveView._terminal_lent,
