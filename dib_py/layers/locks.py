@@ -33,6 +33,12 @@ class Flight:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def release(self) -> None:
+        """Let go for every process that has inherited it."""
+        if self._lock >= 0:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self.close()
+
     def close(self) -> None:
         """Let go, as far as this process is concerned."""
         if self._lock >= 0:
@@ -57,6 +63,15 @@ def take_flight(path: Path, waiting: Callable[[], None]) -> Flight:
             os.close(lock)
             raise
         os.close(lock)
+
+
+def try_flight(path: Path) -> Flight | None:
+    """Lock ``path``, unless somebody else has it."""
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    if try_lock(lock) and is_at(lock, path):
+        return Flight(lock)
+    os.close(lock)
+    return None
 
 
 def try_lock(lock: int) -> bool:

@@ -143,6 +143,13 @@ class Session:
         with self._told():
             return locks.take_flight(self._store.places.flight(key), waiting)
 
+    def try_flight(self, key: str) -> Flight | None:
+        """The same without waiting: None if somebody else has it."""
+        if self._running is None:
+            return None
+        with self._told():
+            return locks.try_flight(self._store.places.flight(key))
+
     def keep_failed(self, overlay: Path, failure: Mapping[str, Any]) -> str:
         """Keep the overlay of a step that failed, with what is known of it; returns its id, "" if it can't be kept."""
         if self._running is None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from dib_py.disk.layout import Layout
 from dib_py.disk.size import Usage
+from dib_py.layers.record import BindMount
 
 Output = Callable[[bytes], None]  # called with each chunk that a script prints, as it comes
 
@@ -39,6 +40,22 @@ class Inspection:
     arch: str  # uname -m spelling
     root_label: str
     root_fstype: str
+
+
+@dataclass(frozen=True)
+class UnkeptMount:
+    """A mount at ``path`` in the guest that a later build can't make again, and ``why``."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class LeftMounts:
+    """What hooks have mounted in the guest's tree, in that order."""
+
+    kept: tuple[BindMount, ...] = ()
+    unkept: tuple[UnkeptMount, ...] = ()
 
 
 class HookTimeout(Exception):
@@ -148,6 +165,14 @@ class Target(Protocol):
 
     def shell(self, argv: Sequence[str], *, env: Mapping[str, str], terminal: int, in_guest: bool) -> int:
         """Run a shell for the user on ``terminal``, in the guest or on the host side; returns its exit code."""
+        ...
+
+    def left_mounts(self) -> LeftMounts:
+        """What hooks have mounted in the guest's tree and a later build, which goes on from here, needs too."""
+        ...
+
+    def mount_again(self, mounts: Sequence[BindMount]) -> None:
+        """Make the mounts that an earlier build's hooks had made."""
         ...
 
     def sync(self) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from dib_py.disk.size import Usage
 from dib_py.errors import TargetError
 from dib_py.events import Events
+from dib_py.layers.record import BindMount
 from dib_py.settings import Settings
-from dib_py.target import Inspection, Mount, Output, guestfs_terminal, host_run
+from dib_py.target import Inspection, LeftMounts, Mount, Output, guestfs_terminal, host_run
 from dib_py.target import guestfs_inspect as inspection
 from dib_py.target import guestfs_layout as layouts
 from dib_py.target.guest_tree import GuestTree
@@ -229,6 +230,13 @@ class GuestfsTarget:
         return guestfs_terminal.shell(
             appliance.guest_runner, console, argv, env=reachable(env), terminal=terminal, root=SYSROOT, proc=proc
         )
+
+    def left_mounts(self) -> LeftMounts:
+        """None: what host-side hooks mount never gets into the appliance."""
+        return LeftMounts()
+
+    def mount_again(self, mounts: Sequence[BindMount]) -> None:
+        """Nothing to do; see :meth:`left_mounts`."""
 
     def sync(self) -> None:
         self._appliance.engine_runner.check("sync")

@@ -22,9 +22,20 @@ from dib_py.disk.layout import Layout
 from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import DiskError, TargetError
 from dib_py.events import Events
+from dib_py.layers.record import BindMount
 from dib_py.settings import Settings
 from dib_py.state import build_root
-from dib_py.target import Inspection, Mount, Output, host_growth, host_inspect, host_mounts, host_run
+from dib_py.target import (
+    Inspection,
+    LeftMounts,
+    Mount,
+    Output,
+    host_growth,
+    host_inspect,
+    host_mounts,
+    host_run,
+    left_mounts,
+)
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.host_devices import DISK_NAME, Devices, partition_device
 from dib_py.target.mkfs import mkfs_argv
@@ -201,6 +212,13 @@ class HostTarget(GuestTree):
             if point not in own and self.root in point.parents:
                 host_mounts.unmount_below(point, lazily=True)
         host_mounts.unmount_below(self.root)
+
+    def left_mounts(self) -> LeftMounts:
+        engine = [self.resolved(path) for path in host_mounts.POINTS] if self._proc is not None else []
+        return left_mounts.find(self.root, filesystems=self.own_mount_points(), engine=engine)
+
+    def mount_again(self, mounts: Sequence[BindMount]) -> None:
+        left_mounts.mount_again(self, mounts)
 
     def sync(self) -> None:
         for point in self.own_mount_points():

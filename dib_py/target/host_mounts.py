@@ -17,6 +17,7 @@ from dib_py.namespaces import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUI
 from dib_py.target.guest_tree import GuestTree
 
 HOOKS = "/tmp/in_target.d"
+POINTS = ("/proc", "/dev", "/sys", HOOKS)
 _NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _LINKS = {
     "fd": "/proc/self/fd",

@@ -8,33 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py import mount_table, namespaces
 from dib_py.errors import TargetError
 from dib_py.layers.record import BindMount
 from dib_py.mount_table import MountEntry
+from dib_py.target import LeftMounts, UnkeptMount
 from dib_py.target.guest_tree import GuestTree
 
 # Every mount of these shows the same, so this machine's own stands for one that a hook made.
 _THE_SAME_EVERYWHERE = {"proc": Path("/proc"), "sysfs": Path("/sys")}
-
-
-@dataclass(frozen=True)
-class Unkept:
-    """A mount at ``path`` in the guest that a later build can't make again, and ``why``."""
-
-    path: str
-    why: str
-
-
-@dataclass(frozen=True)
-class LeftMounts:
-    """What hooks have mounted in the guest's tree, in that order."""
-
-    kept: tuple[BindMount, ...] = ()
-    unkept: tuple[Unkept, ...] = ()
 
 
 def find(root: Path, *, filesystems: Collection[Path], engine: Collection[Path] = ()) -> LeftMounts:
@@ -42,7 +26,7 @@ def find(root: Path, *, filesystems: Collection[Path], engine: Collection[Path] 
     engine's (at the paths ``engine`` or below these)."""
     table = mount_table.read()
     kept: list[BindMount] = []
-    unkept: list[Unkept] = []
+    unkept: list[UnkeptMount] = []
     for point in foreign(table, root, filesystems, engine):
         entry = _visible(point, table)
         if entry is None:  # another one was mounted over it
@@ -50,9 +34,9 @@ def find(root: Path, *, filesystems: Collection[Path], engine: Collection[Path] 
         path = f"/{point.relative_to(root)}"
         source = _source(entry, table, root)
         if entry.read_only:
-            unkept.append(Unkept(path, "it is mounted read-only"))
+            unkept.append(UnkeptMount(path, "it is mounted read-only"))
         elif source is None:
-            unkept.append(Unkept(path, f"what is mounted there ({entry.fstype}) has no name on this machine"))
+            unkept.append(UnkeptMount(path, f"what is mounted there ({entry.fstype}) has no name on this machine"))
         else:
             kept.append(BindMount(str(source), path))
     return LeftMounts(tuple(kept), tuple(unkept))
