@@ -1,4 +1,4 @@
-"""Carry a plan out: base, disk, target, phases, outputs. Short, because everything it does has a name elsewhere."""
+"""Carry a plan out: base, layers, disk, target, phases, outputs. Short, because everything has a name elsewhere."""
 
 from __future__ import annotations
 
@@ -6,43 +6,53 @@ import functools
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dib_py import guest, isolation, output, supervisor
-from dib_py.base import BaseImage, obtain
-from dib_py.disk import GROWING_CAPACITY, Disk
+from dib_py.artefacts import Catcher
+from dib_py.base import BaseImage, image_cache, obtain
+from dib_py.checkpoints import Checkpoints
 from dib_py.disk.chain import Chain
-from dib_py.disk.growth import START_SIZE
-from dib_py.disk.partitions import smallest_disk
 from dib_py.disk.size import GIB, check_space
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.element import builtin_elements_dir
+from dib_py.environment import Places
 from dib_py.errors import BaseError
-from dib_py.events import BuildFinished, BuildStarted, Events, Subscriber
+from dib_py.events import BuildFinished, BuildStarted, Events, OutputKept, Subscriber
 from dib_py.image_build import ImageBuild
+from dib_py.layers.keeping import Keeping, keeping
+from dib_py.layers.outputs import Outputs
+from dib_py.layers.store import Store
+from dib_py.layers.walk import Walk, as_far
+from dib_py.opening import Opening
 from dib_py.phases import Side
 from dib_py.plan import Plan
 from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target.choose import choose, open_target, refuse_foreign
 
+# what the engine has in a build's directory, beside the hooks
+OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected")
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
-ROOMY = 8 * GIB  # of a disk that is cut to its size at the end; it is sparse, so only what is written counts
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the worker is to do, all decided."""
+    """What the worker is to do, all decided; ``keeping`` is None where no layers are used."""
 
     plan: Plan
     settings: Settings
     base: BaseImage | None
     target: str
+    keeping: Keeping | None
 
 
-def build(plan: Plan, settings: Settings, *subscribers: Subscriber) -> int:
-    """Build the image and return the exit code; DibError for what is wrong before work starts."""
+def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store | None = None) -> int:
+    """Build the image and return the exit code; DibError for what is wrong before work starts.
+
+    Steps that ``store`` has layers of are not run, and the others leave theirs there.
+    """
     events = Events(*subscribers)
     for warning in plan.warnings:
         events.warning(warning)
@@ -51,15 +61,28 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber) -> int:
     if settings.breakpoints:
         os.close(isolation.open_terminal())  # known to be there before anything starts
     output.check_output(settings)
-    supervisor.check_build_root(settings)
-    check_space(build_root(settings), min(settings.image_size or SPACE_NEEDED, SPACE_NEEDED))
     base = obtain(plan.base, settings, events) if plan.base else None
+    with ExitStack() as stack:
+        kept = None
+        if store is not None:
+            kept = stack.enter_context(keeping(plan, base, store, events))
+            if kept.walk.complete and (files := Outputs(store).unchanged(kept.walk.last_key, settings)):
+                _tell_unchanged(kept, files, events)
+                return 0
+        supervisor.check_build_root(settings)
+        where = kept.session.directory if kept else build_root(settings)
+        check_space(where, min(settings.image_size or SPACE_NEEDED, SPACE_NEEDED))
+        job = Job(plan, settings, base, _choose_target(plan, settings, base, events), kept)
+        return supervisor.run(functools.partial(_work, job), settings, subscribers)
+
+
+def _choose_target(plan: Plan, settings: Settings, base: BaseImage | None, events: Events) -> str:
     trusted = base is None or base.verified or settings.trust_base
     choice = choose(settings, base_trusted=trusted)
     events.info(f"target {choice.name}: {choice.reason}")
     if not trusted:
         _refuse_foreign_host_hooks(plan)
-    return supervisor.run(functools.partial(_work, Job(plan, settings, base, choice.name)), settings, subscribers)
+    return choice.name
 
 
 def _refuse_foreign_host_hooks(plan: Plan) -> None:
@@ -73,42 +96,109 @@ def _refuse_foreign_host_hooks(plan: Plan) -> None:
             )
 
 
+def _tell_unchanged(kept: Keeping, files: list[Path], events: Events) -> None:
+    """A build in which nothing is left to do, as the events of one."""
+    plan = kept.plan
+    names = [element.name for element in plan.elements]
+    started = BuildStarted(plan.settings.image_name, names, "no", len(plan.steps))
+    events.emit(started)
+    kept.tell_hits(events)
+    for path in files:
+        events.emit(OutputKept(str(path)))
+    events.emit(BuildFinished(time.time() - started.at))
+
+
+# -- in the worker
 def _work(job: Job, worker: supervisor.Worker) -> None:
     started = time.monotonic()
     names = [element.name for element in job.plan.elements]
     worker.events.emit(BuildStarted(job.settings.image_name, names, job.target, len(job.plan.steps)))
-    with StorageDaemon.connect(worker.daemon_directory) as daemon:
-        image = _fill_disk(job, daemon, worker)
+    places = Places(worker.build_dir)
+    for directory in (places.images, places.mount):
+        directory.mkdir(parents=True, exist_ok=True)
+    job.plan.stage(places.hooks)
+    if job.keeping is None:
+        image, _ = _fill_disk(job, worker, None)
         output.write_all(image, job.settings, worker.events, worker.partial)
+    else:
+        _make_layers(job, worker, job.keeping, places)
     worker.events.emit(BuildFinished(time.monotonic() - started))
 
 
-def _fill_disk(job: Job, daemon: StorageDaemon, worker: supervisor.Worker) -> Chain:
-    """Run all phases on a new disk; returns its files, which nobody holds any more."""
+def _make_layers(job: Job, worker: supervisor.Worker, kept: Keeping, places: Places) -> None:
+    """Run what no layer stands for, and put what hooks left beside the image where the image is."""
+    catcher = _catcher(job, kept, places, worker)
+    with catcher.caught():
+        archives = [kept.store.artefacts(record.key) if record.artefacts else None for record in kept.walk.records]
+        if conflict := catcher.conflict(archives):
+            worker.events.info(f"fewer steps are taken from their layers: {conflict.why}")
+            kept = replace(kept, walk=as_far(kept.walk, conflict.index, kept.store))
+        for archive in archives[: kept.walk.replayed]:
+            if archive is not None:
+                catcher.replay(archive)
+        image, key = _fill_disk(replace(job, keeping=kept), worker, catcher)
+    beside = catcher.publish()  # first, so that an old image that a hook removed is not the new one
+    written = output.write_all(image, job.settings, worker.events, worker.partial)
+    Outputs(kept.store).remember(key, job.settings, [*written, *(path for path in beside if path.exists())])
+
+
+def _catcher(job: Job, kept: Keeping, places: Places, worker: supervisor.Worker) -> Catcher:
+    """What catches the files that hooks write outside the image; caches are to be written for real."""
+    areas = [("cwd", Path.cwd()), ("output", Path(job.settings.image_name).absolute().parent)]
+    if Path(job.settings.image_name).is_absolute():
+        areas.reverse()  # where they are the same, files belong to what is said in the same way
+    beside = dict(areas)
+    home = job.settings.environ.get("HOME")
+    real = [kept.store.directory, image_cache(job.settings), places.build.parent]
+    real += [Path(home) / ".cache"] if home else []
+    temporary = build_root(job.settings)
+    if not any(temporary in (area, *area.parents) for area in beside.values()):
+        real.append(temporary)  # what lies below a directory for temporary files is meant to last all the same
+    return Catcher(
+        hooks=places.hooks,
+        build=places.build,
+        excluded=OWN_NAMES,
+        beside=beside,
+        through=real,
+        scratch=places.build / "caught",
+        events=worker.events,
+        naming=worker.partial,
+    )
+
+
+def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> tuple[Chain, str]:
+    """Run what is to be run; returns the disk, which nobody holds any more, and the key of its last layer."""
+    kept = job.keeping
+    if kept is not None and kept.walk.complete:
+        kept.tell_hits(worker.events)
+        return _whole(kept.walk, job.base), kept.walk.last_key
+    opening = _opening(job)
     with ExitStack() as stack:
-        disk = stack.enter_context(_make_disk(job, daemon, worker.daemon_directory))
-        target = stack.enter_context(open_target(job.target, disk, worker.build_dir, job.settings, worker.events))
-        ImageBuild(job.plan, job.settings, job.base, disk, target, worker, cut=_is_cut(job)).run()
-        return disk.image()
+        daemon = stack.enter_context(StorageDaemon.connect(worker.daemon_directory))
+        checkpoints = None
+        if kept is not None and catcher is not None:
+            checkpoints = stack.enter_context(Checkpoints(kept, catcher, worker.events))
+        with (
+            opening.disk(daemon, worker.daemon_directory) as disk,
+            open_target(job.target, disk, worker.build_dir, job.settings, worker.events) as target,
+        ):
+            beginning = opening.beginning(disk)
+            ImageBuild(job.plan, job.settings, job.base, disk, target, worker, beginning, kept, checkpoints).run()
+            image = disk.image()
+    if checkpoints is None:
+        return image, ""
+    return image.moved(checkpoints.place), checkpoints.key
 
 
-def _is_cut(job: Job) -> bool:
-    """Whether the disk has room for anything while it is built, and gets its size at the end.
+def _opening(job: Job) -> Opening:
+    kept = job.keeping
+    if kept is None:
+        return Opening(job.plan, job.base, job.target)
+    records = kept.walk.records
+    opening = Opening.behind(job.plan, job.base, job.target, records, kept.walk.chain)
+    below = kept.session.layer_name(records[-1].key) if records else None
+    return replace(opening, overlay=kept.session.overlay(), backing_name=below)
 
-    The other way, growth on demand, is a race against whatever writes, and ext4 lets a process without CAP_SYS_RESOURCE
-    (most containers) not grow it while mounted. But only ext4 can shrink, and under TCG that takes too long.
-    """
-    layout = job.plan.layout
-    return layout is not None and layout.size is None and layout.root.type.startswith("ext") and job.target == "host"
 
-
-def _make_disk(job: Job, daemon: StorageDaemon, directory: Path) -> Disk:
-    settings, layout = job.settings, job.plan.layout
-    if job.base is not None:
-        return Disk.create(daemon, directory, base=job.base.path, base_format=job.base.format, size=settings.image_size)
-    assert layout is not None  # a plan has a base or a layout
-    if layout.size is not None:
-        return Disk.create(daemon, directory, size=layout.size, sector_size=layout.sector_size)
-    capacity = GROWING_CAPACITY if job.target == "guestfs" else None  # an NBD client never learns of growth
-    size = smallest_disk(layout) + (ROOMY if _is_cut(job) else START_SIZE)
-    return Disk.create(daemon, directory, size=size, capacity=capacity, sector_size=layout.sector_size)
+def _whole(found: Walk, base: BaseImage | None) -> Chain:
+    return Chain.of(found.chain) if base is None else Chain.of(found.chain, base.path, base.format)

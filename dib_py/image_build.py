@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from dib_py import environment, guest
 from dib_py.base import BaseImage, image_cache
 from dib_py.breakpoints import Breakpoints
+from dib_py.checkpoints import Checkpoints
 from dib_py.disk import Disk, fstab
 from dib_py.disk.growth import Growth
 from dib_py.disk.layout import Layout
@@ -16,6 +17,9 @@ from dib_py.disk.size import KIB, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
 from dib_py.errors import ElementError, TargetError
 from dib_py.isolation import Worker
+from dib_py.layers.keeping import Keeping
+from dib_py.layers.record import DiskState
+from dib_py.opening import Beginning
 from dib_py.phase_run import PhaseRun, Surroundings
 from dib_py.phases import (
     BLOCK_DEVICE,
@@ -33,9 +37,9 @@ from dib_py.phases import (
 )
 from dib_py.plan import Plan
 from dib_py.settings import MIB, Settings
-from dib_py.state import build_root
 from dib_py.target import Mount, Target
 from dib_py.target.choose import refuse_foreign
+from dib_py.visit import Visit, Visitor
 
 
 class ImageBuild:
@@ -49,45 +53,58 @@ class ImageBuild:
         disk: Disk,
         target: Target,
         worker: Worker,
+        beginning: Beginning,
+        kept: Keeping | None = None,
+        checkpoints: Checkpoints | None = None,
         *,
-        cut: bool,
+        visit: Visit | None = None,
     ) -> None:
-        """``cut``: the disk has more room than the image needs, and gets its size when the tree is complete."""
-        self._cut = cut
+        """``visit``: open a shell at a step instead of running it; no other step runs then."""
         self._plan = plan
         self._settings = settings
         self._base = base
         self._disk = disk
         self._target = target
         self._events = worker.events
+        self._begin = beginning
+        self._layout = beginning.layout
+        self._roomy = beginning.disk.roomy
+        self._grows = beginning.disk.grows
         self._places = Places(worker.build_dir)
         self._facts = DiskFacts()
         self._authorities: dict[str, str] = {}
+        if checkpoints is not None:
+            checkpoints.attach(disk, target, self._state)
         self._around = Surroundings(
             plan,
             target,
             worker.events,
-            build_root(settings),
+            disk.top.parent,
             self._places.hooks,
             Path.cwd(),
             settings.hook_timeout,
             plan.mask,
+            beginning.replayed,
+            kept,
+            checkpoints,
+            Visitor(visit, target, worker) if visit else None,
         )
-        self._breaks = Breakpoints(settings.breakpoints, settings.environ, target, worker)
+        self._breaks = Breakpoints(settings.breakpoints, settings.environ, target, worker, checkpoints)
         self._resolver = guest.Resolver(target)
 
     def run(self) -> None:
         """All phases, in diskimage-builder's order; DibError ends it."""
-        self._stage()
+        self._stage_authorities()
         later = self._open_disk()
-        grows = self._grows or (self._cut and self._target.grows_while_mounted)
+        grows = self._grows or (self._roomy and self._target.grows_while_mounted)
         with Growth(self._disk, self._target) if grows else nullcontext():
             self._build_tree(later)
-        self._fit_disk()
+        if not self._begin.is_past(BLOCK_DEVICE):
+            self._fit_disk()
         self._phase(BLOCK_DEVICE)
-        self._facts = replace(self._facts, devices=self._target.expose_devices(self._plan.layout))
-        if self._plan.layout is not None:
-            self._target.write("/etc/fstab", fstab.render(self._plan.layout).encode())
+        self._facts = replace(self._facts, devices=self._target.expose_devices(self._layout))
+        if self._layout is not None and not self._begin.is_past(PRE_FINALISE):
+            self._target.write("/etc/fstab", fstab.render(self._layout).encode())
         self._host_phase(PRE_FINALISE)
         self._guest_phases(FINALISE)
         self._host_phase(CLEANUP)
@@ -95,18 +112,32 @@ class ImageBuild:
         self._target.trim()
         self._target.unmount()
 
-    # -- the disk
-    @property
-    def _grows(self) -> bool:
-        return self._plan.layout is not None and self._plan.layout.size is None and not self._cut
+    def _state(self) -> DiskState:
+        uuids = {} if self._layout is None else {one.name: one.uuid for one in self._layout.filesystems}
+        return DiskState(self._disk.size, self._disk.capacity, self._roomy, self._grows, uuids)
 
+    # -- the disk
     def _open_disk(self) -> list[Mount]:
         """Mount the root of the image; returns what is mounted after root.d."""
-        layout = self._plan.layout
-        if layout is None:
-            return self._open_base()
+        later = self._open_base() if self._layout is None else self._open_layout(self._layout)
+        self._facts = replace(self._facts, size=self._disk.size if self._begin.is_past(BLOCK_DEVICE) else None)
+        if not self._begin.is_past(EXTRA_DATA):
+            self._mount_again(ROOT)
+            return later
+        self._target.mount([mount for mount in later if mount.path.startswith("/")])
+        self._mount_again(self._begin.reached)
+        return []
+
+    def _mount_again(self, reached: Phase | None) -> None:
+        """Put back what a resumed build's hooks have left mounted, and take away what only the guest's phases have."""
+        self._target.mount_again(self._begin.mounts)
+        if reached is not None and reached.side is Side.GUEST:
+            self._target.remove(guest.HOOKS_IN_GUEST)
+
+    def _open_layout(self, layout: Layout) -> list[Mount]:
         self._facts = DiskFacts.of(layout)
-        self._target.create(_filled_from_the_front(layout) if self._cut else layout)
+        if self._begin.reached is None:
+            self._target.create(_filled_from_the_front(layout) if self._roomy else layout)
         root, *later = self._target.layout_mounts(layout)
         self._target.mount([root])
         return later
@@ -122,26 +153,22 @@ class ImageBuild:
             raise
         refuse_foreign(found.arch)
         self._target.mount(found.mounts)
-        if self._settings.image_size is not None:
+        if self._settings.image_size is not None and self._begin.reached is None:
             self._target.grow()
         points = tuple(mount.path for mount in found.mounts if mount.path.startswith("/"))
         self._facts = DiskFacts(
-            found.root_label,
-            found.root_fstype,
-            mountpoints=points,
-            size=self._disk.size,
-            base_image=self._plan.base.location,
+            found.root_label, found.root_fstype, mountpoints=points, base_image=self._plan.base.location
         )
         self._events.info(f"base image: {found.distro} {found.version}, {found.arch}")
         return []
 
     def _fit_disk(self) -> None:
         """Give a disk without a given size the one that diskimage-builder would have given it."""
-        if not self._grows and not self._cut:
+        if not self._grows and not self._roomy:
             self._facts = replace(self._facts, size=self._disk.size)
             return
         usage = self._target.usage()
-        layout = self._plan.layout
+        layout = self._layout
         wanted = KIB * dib_size_kib(
             (usage.size - usage.free) // KIB,
             extra_mib=None if self._settings.image_extra_size is None else self._settings.image_extra_size / MIB,
@@ -149,40 +176,43 @@ class ImageBuild:
             efi=any(element.name.startswith("block-device-efi") for element in self._plan.elements),
         )
         wanted = -(-wanted // MIB) * MIB
-        if self._cut:
+        if self._roomy:
             self._target.shrink(wanted)
             self._disk.resize(wanted)
         elif wanted > self._disk.size:
             self._disk.resize(wanted)
             self._target.grow()
+        self._roomy = self._grows = False
         self._facts = replace(self._facts, size=self._disk.size)
 
     # -- the tree
-    def _stage(self) -> None:
-        hooks = self._places.hooks
-        for directory in (self._places.images, self._places.mount):
-            directory.mkdir(parents=True, exist_ok=True)
-        self._plan.stage(hooks)
+    def _stage_authorities(self) -> None:
         bundle = guest.authorities(self._settings.ca_bundle, self._settings.environ)
         if bundle is not None:
-            self._authorities = guest.stage_authorities(bundle, hooks)
+            self._authorities = guest.stage_authorities(bundle, self._places.hooks)
 
     def _build_tree(self, later: list[Mount]) -> None:
-        with ExitStack() as stack:
-            if self._base is None:
-                stack.enter_context(guest.hidden_lost_and_found(self._target))
-            self._host_phase(ROOT)
-            if guest.is_empty(self._target):
-                raise ElementError(
-                    "the operating system's element left nothing in the image",
-                    hint="root.d hooks fill $TARGET_ROOT; without one, start from an image with --base",
-                )
-        guest.mount_below(self._target, later)
-        self._resolver.install()
+        if self._layout is not None and self._begin.reached is None:
+            guest.hide_lost_and_found(self._target)
+        self._host_phase(ROOT)
+        if not self._begin.is_past(EXTRA_DATA):
+            self._settle_root(later)
         self._write_install_type()
         self._host_phase(EXTRA_DATA)
         self._guest_phases(PRE_INSTALL, INSTALL, POST_INSTALL)
         self._host_phase(POST_ROOT)
+
+    def _settle_root(self, later: list[Mount]) -> None:
+        """What comes between root.d, which makes the tree, and everything that works in it."""
+        if self._layout is not None:
+            guest.show_lost_and_found(self._target, self._layout.root.type)
+        if guest.is_empty(self._target):
+            raise ElementError(
+                "the operating system's element left nothing in the image",
+                hint="root.d hooks fill $TARGET_ROOT; without one, start from an image with --base",
+            )
+        guest.mount_below(self._target, later)
+        self._resolver.install()
 
     def _write_install_type(self) -> None:
         directory = self._places.hooks / "environment.d"
@@ -195,28 +225,25 @@ class ImageBuild:
 
     # -- phases
     def _host_phase(self, phase: Phase) -> None:
-        if self._has_hooks(phase):
-            with self._target.tree():
-                self._phase(phase)
-        else:
+        with self._target.tree() if self._run_of(phase).has_work else nullcontext():
             self._phase(phase)
 
     def _guest_phases(self, *phases: Phase) -> None:
-        with self._target.guest_mounts(self._places.hooks):
+        work = any(self._run_of(phase).has_work or self._breaks.stops_in(phase) for phase in phases)
+        with self._target.guest_mounts(self._places.hooks) if work else nullcontext():
             for phase in phases:
                 self._phase(phase)
 
-    def _has_hooks(self, phase: Phase) -> bool:
-        directory = self._places.hooks / phase.directory
-        return directory.is_dir() and any(directory.iterdir())
-
     def _phase(self, phase: Phase) -> None:
+        run = self._run_of(phase)
+        with self._breaks.around(phase, run.variables):
+            run.run()
+
+    def _run_of(self, phase: Phase) -> PhaseRun:
         variables = build_variables(self._settings, self._plan.resolution, phase, places=self._places, disk=self._facts)
         if phase.side is Side.GUEST:
             variables.update(self._authorities)
-        run = PhaseRun(self._around, phase, variables)
-        with self._breaks.around(phase, variables):
-            run.run()
+        return PhaseRun(self._around, phase, variables)
 
 
 def _filled_from_the_front(layout: Layout) -> Layout:

@@ -8,19 +8,25 @@ from __future__ import annotations
 import secrets as random_source
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from dib_py import environment, hooks
+from dib_py import environment
+from dib_py.checkpoints import Checkpoints
 from dib_py.disk import growth
 from dib_py.disk.size import explain_no_room
 from dib_py.errors import ElementError, HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.guest import HOOKS_IN_GUEST
+from dib_py.layers.keeping import Keeping
+from dib_py.layers.record import Record
+from dib_py.layers.walk import steps_of
 from dib_py.phases import BLOCK_DEVICE, Phase, Side
 from dib_py.plan import Plan, Step
 from dib_py.step_output import StepLog
 from dib_py.target import HookTimeout, Target
+from dib_py.visit import Visitor
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ class Surroundings:
     cwd: Path  # where host-side hooks start: the caller's directory
     hook_timeout: float | None
     mask: Callable[[str], str]
+    replayed: Mapping[tuple[Phase, str], Record]  # steps that need not run
+    kept: Keeping | None  # None where no layers are used
+    checkpoints: Checkpoints | None
+    visitor: Visitor | None  # None where steps are run
 
 
 class PhaseRun:
@@ -43,12 +53,12 @@ class PhaseRun:
     def __init__(self, around: Surroundings, phase: Phase, variables: Mapping[str, str]) -> None:
         self._around = around
         self.phase = phase
-        self._variables = variables
+        self.variables = variables
         self._timings: list[tuple[str, float]] = []
 
     def run(self) -> None:
         """Run the phase's hooks and then what the command line adds to it; HookFailed ends it."""
-        steps = self._steps()
+        steps = self._left_to_run()
         if not steps:
             return
         self._around.events.emit(PhaseStarted(self.phase.name, self._inside(self.phase.directory)))
@@ -64,7 +74,7 @@ class PhaseRun:
         nonce = random_source.token_hex(8)
         script = environment.sourcing_script(names, self._inside(environment.ENVIRONMENT_DIRECTORY), nonce)
         printed = bytearray()
-        self._execute(["bash", "--noprofile", "--norc", "-c", script], self._variables, printed.extend)
+        self._execute(["bash", "--noprofile", "--norc", "-c", script], self.variables, printed.extend)
         result = environment.parse_environment(bytes(printed), nonce)
         log = StepLog(self._around.events, self._around.mask)
         log(result.output)
@@ -77,20 +87,40 @@ class PhaseRun:
             )
         return result.variables
 
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left to run in this phase."""
+        return any((self.phase, step.name) not in self._around.replayed for step in self._steps())
+
     def _steps(self) -> list[Step]:
-        planned = {step.name: step for step in self._around.plan.steps if step.phase == self.phase}
-        left_out = self._around.plan.left_out(self.phase)
-        names = hooks.list_hooks(self._around.hooks / self.phase.directory, self._around.plan.hooks.allowed)
-        found = [
-            planned.get(name) or Step(0, self.phase, "", name, "hook", "", None)
-            for name in names
-            if name not in left_out
-        ]
-        return [*found, *(step for step in planned.values() if step.kind != "hook")]
+        return steps_of(self._around.plan, self.phase, self._around.hooks / self.phase.directory)
+
+    def _left_to_run(self) -> list[Step]:
+        """The steps that no layer stands for; the others are told of."""
+        left = []
+        for step in self._steps():
+            record = self._around.replayed.get((self.phase, step.name))
+            if record is None:
+                left.append(step)
+            elif self._around.kept is not None:
+                self._around.kept.tell_hit(step, record, self._around.events)
+        return left
+
+    def _checkpoint(
+        self, step: Step, variables: Mapping[str, str]
+    ) -> AbstractContextManager[Callable[[str], None] | None]:
+        checkpoints = self._around.checkpoints
+        return nullcontext() if checkpoints is None else checkpoints.step(step, variables)
 
     def _step(self, step: Step, variables: Mapping[str, str]) -> None:
+        if self._around.visitor is not None:
+            log = StepLog(self._around.events, self._around.mask)
+            self._around.visitor.at(self.phase, step.name, variables, log)
+        with self._checkpoint(step, variables) as also:
+            self._run_step(step, variables, StepLog(self._around.events, self._around.mask, also))
+
+    def _run_step(self, step: Step, variables: Mapping[str, str], log: StepLog) -> None:
         around = self._around
-        log = StepLog(around.events, around.mask)
         started = time.monotonic()
         around.events.emit(StepStarted(step.index, self.phase.name, step.element, step.name))
         try:

@@ -15,6 +15,7 @@ import click
 import dib_py
 from dib_py.cli import CLASSIC, SUBCOMMANDS
 from dib_py.cli.options import SettingsCommand
+from dib_py.epoch import find as find_epoch
 from dib_py.errors import DibError, UsageError
 from dib_py.events import Event, Message, Subscriber
 from dib_py.render.failure import FailureReport
@@ -26,6 +27,7 @@ from dib_py.render.sturdy import Sturdy
 from dib_py.settings import Settings
 
 if TYPE_CHECKING:
+    from dib_py.layers.store import Store
     from dib_py.plan import Plan
 
 HELP = """Build an operating-system image from elements.
@@ -55,18 +57,21 @@ def command(ctx: click.Context, settings: Settings) -> int:
         )
     for stream in (sys.stdout, sys.stderr):
         _take_anything(stream)
-    from dib_py.plan import make_plan  # help and usage errors need not wait for the engine
+    from dib_py.layers.store import open_store  # help and usage errors need not wait for the engine
+    from dib_py.plan import make_plan
 
-    plan = make_plan(settings)
+    store = open_store(settings)
+    epoch = find_epoch(settings, store.directory if store else None)
+    plan = make_plan(settings, epoch=epoch, keyed=False)
     with ExitStack() as stack:
-        return _build(plan, settings, subscribers(settings, ctx.info_name or "dib-py", stack))
+        return _build(plan, settings, store, subscribers(settings, ctx.info_name or "dib-py", stack))
 
 
-def _build(plan: Plan, settings: Settings, listening: list[Subscriber]) -> int:
+def _build(plan: Plan, settings: Settings, store: Store | None, listening: list[Subscriber]) -> int:
     from dib_py.build import build
 
     try:
-        return build(plan, settings, *listening)
+        return build(plan, settings, *listening, store=store)
     except DibError as error:
         _to_all(listening, Message("debug", f"error: {error}"))
         raise

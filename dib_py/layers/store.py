@@ -173,5 +173,10 @@ class Store:
             _log.debug("evicted %d layers", len(gone))
 
 
+def open_store(settings: Settings) -> Store | None:
+    """The store that a build with these settings uses; HostError if it can't be used, None if none is wanted."""
+    return None if settings.no_cache else Store.open(store_directory(settings), cap=settings.layers_size)
+
+
 def _there(path: Path) -> Path | None:
     return path if path.exists() else None

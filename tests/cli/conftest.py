@@ -16,7 +16,7 @@ import os, sys, time, types
 from dib_py.errors import ElementError
 from dib_py.events import *
 
-def build(plan, settings, *subscribers):
+def build(plan, settings, *subscribers, store=None):
     how = settings.elements[-1]
     out = Events(*subscribers)
     if how == "refused":
@@ -46,7 +46,7 @@ def build(plan, settings, *subscribers):
 engine = types.ModuleType("dib_py.build")
 engine.build = build
 planner = types.ModuleType("dib_py.plan")
-planner.make_plan = lambda settings: None
+planner.make_plan = lambda settings, **options: None
 sys.modules["dib_py.build"] = engine
 sys.modules["dib_py.plan"] = planner
 
@@ -71,6 +71,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
 
 
