@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dib_py.element import Catalog
@@ -186,7 +186,12 @@ def plan(found: World, top: Path) -> tuple[Plan, list[dict[str, object]]]:
     return made, [keys.ingredients("", step).to_dict() for step in made.steps]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller tree says no more than the name of the change
+)
 @given(some_hooks)
 def test_a_change_is_seen_by_who_can_see_it_and_by_nobody_else(hooks: list[Hook]) -> None:
     own = [(f"a byte of {hook.path}", _write(hook.path), hook.path) for hook in hooks]
