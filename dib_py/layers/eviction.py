@@ -130,7 +130,7 @@ def total(places: Places) -> int:
 
 def _allocated_below(directory: Path) -> int:
     size = 0
-    with os.scandir(directory) as entries:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 is_directory = entry.is_dir(follow_symlinks=False)

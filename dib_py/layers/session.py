@@ -173,12 +173,17 @@ class Session:
         assert self._running is not None
         self._running.use(keys)
 
+    def _is_first(self, record: Record) -> bool:
+        """Whether a step that goes on from nothing of this build's goes on from the base."""
+        is_lost = record.backing or record.parent in self._lost
+        return not is_lost and self._store.record(record.parent) is None
+
     def _completed(self, record: Record, layer: Path, artefacts: Path | None) -> Record | None:
         """The record with what only the store knows; None for a step that can't be committed any more."""
         if record.ingredients.key != record.key:
             raise ValueError(f"{record.key} is not the key of the record's ingredients")
         parent_content = self._contents.get(record.parent, "")
-        if not parent_content and (record.backing or record.parent in self._lost):
+        if not parent_content and not self._is_first(record):
             return None
         before = layer.stat()
         digest = digest_of(layer)

@@ -273,6 +273,11 @@ def renamed(members: Members, old: str, new: str) -> None:
     members[0] = member(MANIFEST, text)
 
 
+def of_kind(members: Members, kind: bytes) -> None:
+    """The secret as another kind of member, of the size that it should have."""
+    members[1] = member("secret", members[1][1], kind, "/etc/passwd")
+
+
 def content(members: Members, name: str) -> bytes:
     return next(data for info, data in members if info.name.startswith(name))
 
@@ -292,9 +297,10 @@ SPOILED: dict[str, Callable[[Members], object]] = {
     ),
     "traversal": lambda members: renamed(members, "secret", "../../../secret"),
     "absolute": lambda members: renamed(members, "secret", "/tmp/secret"),
-    "a-symlink": lambda members: members.__setitem__(1, member("secret", b"", tarfile.SYMTYPE, "/etc/passwd")),
-    "a-hard-link": lambda members: members.__setitem__(1, member("secret", b"", tarfile.LNKTYPE, "/etc/passwd")),
-    "a-device": lambda members: members.__setitem__(1, member("secret", b"", tarfile.CHRTYPE)),
+    "a-symlink": lambda members: of_kind(members, tarfile.SYMTYPE),
+    "a-hard-link": lambda members: of_kind(members, tarfile.LNKTYPE),
+    "a-device": lambda members: of_kind(members, tarfile.CHRTYPE),
+    "a-long-name": lambda members: of_kind(members, tarfile.GNUTYPE_LONGNAME),
     "twice": lambda members: (
         listed(members, lambda manifest: manifest["members"].append(manifest["members"][1])),
         members.append(members[2]),

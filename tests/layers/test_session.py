@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.layers import running
+from dib_py.errors import DiskError
+from dib_py.layers import locks, running
 from dib_py.layers.store import Store
 from tests.layers.samples import BASE, build, commit, keys, overlay, record
 
@@ -76,6 +78,16 @@ def test_going_on_from_a_hit_needs_its_use(store: Store) -> None:
         assert commit(session, "20-b", first)
 
 
+def test_a_layer_on_nothing_has_to_be_the_first(store: Store) -> None:
+    """Whoever says that a later step lies on the base is not believed."""
+    first, second = build(store, "10-a", "20-b")
+    with store.session() as session:
+        assert session.commit(record("30-c", second, backing=""), overlay(session)) is False
+        assert session.commit(record(), overlay(session)) is False
+        assert session.commit(record("21-x", first, backing=""), overlay(session)) is False
+    assert len(list(store.records())) == 2
+
+
 def test_a_damaged_layer_is_replaced_by_the_next_run(store: Store) -> None:
     first, second, third = build(store, "10-a", "20-b", "30-c")
     store.places.layer(second).write_bytes(b"damaged")
@@ -93,8 +105,10 @@ def test_a_damaged_layer_that_another_build_has_open_stays(store: Store) -> None
     [first] = build(store, "10-a")
     with store.session() as other, store.session() as session:
         other.use([first])
+        session.use([first])
         store.places.layer(first).write_bytes(b"damaged")
         assert session.commit(record(), overlay(session)) is False
+        assert session.commit(record("20-b", first), overlay(session)) is False, "it lies on the run that was not kept"
         assert store.places.layer(first).read_bytes() == b"damaged"
     build(store, "10-a")
     assert store.chain(first)
@@ -128,6 +142,49 @@ def test_a_use_is_later_than_all_before(store: Store, monkeypatch: pytest.Monkey
     three = build(again, "12-a")
     times = [store.places.record(key).stat().st_mtime_ns for key in [*two, *one, *three]]
     assert times == sorted(times) and len(set(times)) == len(times)
+
+
+def test_use_waits_for_who_is_evicting(store: Store) -> None:
+    [key] = build(store, "10-a")
+    with store.session() as session:
+        done = threading.Event()
+
+        def use() -> None:
+            session.use([key])
+            done.set()
+
+        with locks.held(store.places.lock):
+            thread = threading.Thread(target=use)
+            thread.start()
+            assert not done.wait(0.3)
+            store.places.record(key).unlink()
+        assert done.wait(10)
+        thread.join(10)
+        assert running.used(store.places.builds) == set()
+
+
+def test_a_rename_that_fails_undoes_those_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    [first] = build(store, "10-a")
+    with store.session() as session:
+        session.use([first])
+        layer, log = overlay(session), session.directory / "log"
+        log.write_text("x")
+        content = layer.read_bytes()
+        real = Path.rename
+
+        def full(path: Path, target: Path) -> Path:
+            if target.parent == store.places.records:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(path, target)
+
+        with monkeypatch.context() as patch, pytest.raises(DiskError, match="No space left"):
+            patch.setattr(Path, "rename", full)
+            session.commit(record("20-b", first), layer, log=log)
+        assert layer.read_bytes() == content
+        assert [path.name for path in (store.directory / "layers").iterdir()] == [f"{first}.qcow2"]
+        assert [path.name for path in (store.directory / "logs").iterdir()] == [f"{first}.log"]
+        assert sorted(session.directory.iterdir()) == sorted([layer, log])
+        assert session.commit(record("20-b", first), layer, log=log)
 
 
 def test_flight_waits_for_the_other(store: Store) -> None:

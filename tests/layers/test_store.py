@@ -9,6 +9,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ import pytest
 from dib_py import digest
 from dib_py.errors import HostError
 from dib_py.events import Events
+from dib_py.layers import locks
+from dib_py.layers.places import read_secret
 from dib_py.layers.store import Store
 from tests.layers.samples import build, record
 
@@ -215,19 +218,26 @@ def test_a_damaged_secret_is_made_anew(store: Store) -> None:
     assert Store.open(store.directory).secret == made
 
 
-def test_one_secret_for_all(tmp_path: Path) -> None:
-    barrier, found = threading.Barrier(16), set()
+def test_one_secret_for_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although all of them have seen that there is none."""
+    store.places.secret.unlink()
+    barrier, found = threading.Barrier(8), set()
+    real = locks.held
 
-    def open_it() -> None:
+    def held_by_all_at_once(path: Path) -> AbstractContextManager[None]:
         barrier.wait(10)
-        found.add(Store.open(tmp_path / "layers").secret)
+        return real(path)
 
-    threads = [threading.Thread(target=open_it) for _ in range(16)]
+    monkeypatch.setattr(locks, "held", held_by_all_at_once)
+    threads = [
+        threading.Thread(target=lambda: found.add(read_secret(store.places, writable=True)))
+        for _ in range(barrier.parties)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert len(found) == 1
+    assert len(found) == 1 and len(found.pop()) == 32
 
 
 def test_a_read_only_view_writes_nothing(store: Store, tmp_path: Path) -> None:
