@@ -128,7 +128,10 @@ class Target(Protocol):
 
     # -- the guest
     def guest_mounts(self, hooks: Path) -> AbstractContextManager[None]:
-        """While open, /proc, /dev, /dev/pts, read-only /sys, and ``hooks`` read-only at /tmp/in_target.d are there."""
+        """While open, /proc, /dev, /dev/pts, read-only /sys, and ``hooks`` read-only at /tmp/in_target.d are there.
+
+        Whatever was at /tmp/in_target.d is gone then, as it is afterwards; the other mount points stay.
+        """
         ...
 
     def run(

@@ -35,15 +35,12 @@ _PAUSE = 0.05  # seconds between attempts, while killed processes let go
 def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Iterator[Path]:
     """While open these are mounted, and the nodes of ``devices`` are in /dev too; yields where /proc is.
 
-    What hooks mounted on top of them is unmounted with them.
+    What hooks mounted on top of them is unmounted with them. Of the mount points only that of the hooks is removed.
     """
     points: list[Path] = []
-    made: list[str] = []
 
     def point(path: str) -> Path:
-        if not tree.exists(path):
-            tree.make_directory(path)
-            made.append(path)
+        tree.make_directory(path)
         points.append(tree.resolved(path))
         return points[-1]
 
@@ -53,6 +50,8 @@ def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Itera
         namespaces.propagation(proc, namespaces.MS_PRIVATE)  # each hook mounts its own on it, for itself
         _mount_dev(point("/dev"), devices)
         namespaces.mount("sysfs", point("/sys"), "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        tree.make_directory("/tmp", 0o1777)
+        tree.remove(HOOKS)  # a build that goes on inside finds one, and an image may hold a link
         target = point(HOOKS)
         namespaces.mount(hooks, target, flags=MS_BIND)
         namespaces.mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
@@ -62,8 +61,7 @@ def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Itera
     finally:
         for mounted in reversed(points):
             unmount_below(mounted, lazily=True)
-        if HOOKS in made:
-            tree.remove(HOOKS)
+        tree.remove(HOOKS)
 
 
 def _mount_dev(dev: Path, devices: Iterable[Path]) -> None:
