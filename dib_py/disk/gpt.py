@@ -20,6 +20,13 @@ def leading_bytes(sector_size: int) -> int:
     return 2 * sector_size + 128 * 128
 
 
+def ends_beyond(start: bytes, size: int, sector_size: int) -> bool:
+    """Whether ``start`` has a GPT whose second copy lies behind the end of a disk of ``size`` bytes."""
+    if start[sector_size : sector_size + len(SIGNATURE)] != SIGNATURE:
+        return False
+    return bool(_HEADER.unpack_from(start, sector_size)[6] >= size // sector_size)
+
+
 def fitted(start: bytes, size: int, sector_size: int) -> dict[int, bytes]:
     """What to write, by byte offset, so that the GPT in ``start`` fits a disk of ``size`` bytes; {} if it is no GPT."""
     if start[sector_size : sector_size + len(SIGNATURE)] != SIGNATURE:

@@ -12,8 +12,9 @@ import os
 import shutil
 import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from dib_py import namespaces, process
@@ -221,12 +222,11 @@ class HostTarget(GuestTree):
         left_mounts.mount_again(self, mounts)
 
     def sync(self) -> None:
-        for point in self.own_mount_points():
-            try:
-                namespaces.syncfs(point)
-            except OSError as error:
-                why = explain_no_room(self._room) or str(error)
-                raise TargetError(f"the image could not be written: {why}") from error
+        work: list[Callable[[], None]] = [partial(namespaces.syncfs, point) for point in self.own_mount_points()]
+        failures = [error for error in map(_failure, work + self._devices.write_back()) if error is not None]
+        if failures:  # each tells of it once, so all were asked
+            why = explain_no_room(self._room) or str(failures[0])
+            raise TargetError(f"the image could not be written: {why}") from failures[0]
 
     # -- the guest
     @contextmanager
@@ -297,6 +297,14 @@ def with_sudo(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` with a sudo on its PATH for host-side hooks, which call it whether or not it is needed."""
     path = env.get("PATH", os.defpath)
     return dict(env) if shutil.which("sudo", path=path) else {**env, "PATH": f"{_SHIMS}:{path}"}
+
+
+def _failure(work: Callable[[], None]) -> OSError | None:
+    try:
+        work()
+    except OSError as error:
+        return error
+    return None
 
 
 def _device_name(layout: Layout, base: str) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dib_py import process
-from dib_py.disk import Disk
+from dib_py.disk import Disk, gpt
 from dib_py.disk.layout import Layout
 from dib_py.disk.partitions import sfdisk_script
 from dib_py.errors import DiskError
@@ -55,6 +56,7 @@ class Devices:
         self._whole = Loop.attach(self._backing, size=disk.size, sector_size=disk.sector_size)
         self._loops: dict[int, Loop] = {}
         self.exposed = False
+        self._fit_table()
         self.table = self._read_table()
 
     @property
@@ -102,6 +104,11 @@ class Devices:
         self._whole.flush()
         self._whole.add_partitions()
         self.exposed = True
+
+    def write_back(self) -> list[Callable[[], None]]:
+        """What writes to the disk all that programs wrote to it directly, beside the filesystems; OSError as from
+        fsync(2)."""
+        return [loop.write_back for loop in (self._whole, *self._loops.values())]
 
     def nodes(self) -> list[Path]:
         """The nodes that a bootloader in the guest needs; none before :meth:`expose`."""
@@ -174,6 +181,16 @@ class Devices:
             line = f"{entry.start // sector}, {length}\n"
             options = [*_PATIENT, "--force", "-N", str(entry.number)]
             process.run(["sfdisk", *options, self.whole], input=line, timeout=60)
+
+    def _fit_table(self) -> None:
+        """A disk that was served with more capacity than its size has the second copy of its GPT behind its end."""
+        size, sector = self._disk.size, self._disk.sector_size
+        with self.whole.open("r+b") as device:
+            start = device.read(gpt.leading_bytes(sector))
+            if gpt.ends_beyond(start, size, sector):
+                for offset, data in gpt.fitted(start, size, sector).items():
+                    device.seek(offset)
+                    device.write(data)
 
     def _label(self) -> str:
         return process.run(["blkid", "-p", "-s", "PTTYPE", "-o", "value", self.whole], timeout=60).strip()

@@ -122,9 +122,13 @@ class Loop:
                 time.sleep(_PAUSE)
         fcntl.ioctl(self._file, _LOOP_SET_CAPACITY)
 
+    def write_back(self) -> None:
+        """Write the device's buffers back; OSError where that can't be done."""
+        os.fsync(self._file)
+
     def flush(self) -> None:
         """Write the device's buffers back and forget them, so that other views of the disk and this one agree."""
-        os.fsync(self._file)
+        self.write_back()
         fcntl.ioctl(self._file, _BLKFLSBUF)
 
     def add_partitions(self) -> None:
