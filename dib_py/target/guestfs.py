@@ -12,14 +12,16 @@ import shlex
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dib_py.disk.size import Usage
+from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.layers.record import BindMount
 from dib_py.settings import Settings
+from dib_py.state import build_root
 from dib_py.target import Inspection, LeftMounts, Mount, Output, guestfs_terminal, host_run
 from dib_py.target import guestfs_inspect as inspection
 from dib_py.target import guestfs_layout as layouts
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 SYSROOT = "/sysroot"  # where libguestfs mounts the guest in the appliance
 HOST_IN_APPLIANCE = "169.254.2.2"  # where the appliance reaches this machine's loopback
 
-_HOOKS = "/tmp/in_target.d"
 _PROXY = re.compile(r"(?i)(?:https?|ftp|all)_proxy")
 _LOOPBACK = re.compile(r"(?<=//)((?:[^/@]*@)?)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?=[:/]|$)")
 
@@ -55,6 +56,7 @@ mount -t proc -o nosuid,nodev,noexec proc proc
 mount --make-private proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
 [ -d "/sysroot$1" ] || mkdir -m 1777 "/sysroot$1"
+rm -rf --one-file-system "/sysroot$1/in_target.d" # a build that goes on inside finds one, and an image may hold a link
 mkdir "/sysroot$1/in_target.d"
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "/sysroot$1/in_target.d"
 tar -x --numeric-owner -C "/sysroot$1/in_target.d"
@@ -65,7 +67,7 @@ _GUEST_UNMOUNTS = r"""
 for place in "$1/in_target.d" /sys /proc /dev/pts /dev; do
     while mountpoint -q "/sysroot$place"; do umount -R "/sysroot$place" || umount -R -l "/sysroot$place"; done
 done
-if [ -d "/sysroot$1/in_target.d" ]; then rmdir "/sysroot$1/in_target.d"; fi
+rm -rf --one-file-system "/sysroot$1/in_target.d"
 """
 
 
@@ -80,6 +82,11 @@ while IFS=' ' read -r _ _ _ _ place _; do
 done < <(tac /proc/self/mountinfo)
 udevadm trigger --action=change --subsystem-match=block --settle # links by label and UUID
 """
+
+
+_END_PROCESSES = "fuser -k -M -m /sysroot >/dev/null 2>&1 || :"
+# The first is for what a bootloader writes beside the filesystems; only the other one tells of errors, on its output.
+_WRITE_BACK = 'sync; [ $# = 0 ] || sync --file-system "$@" || :'
 
 
 class GuestfsTarget:
@@ -97,8 +104,9 @@ class GuestfsTarget:
         self._appliance = Appliance(disk.nbd(), directory, machine, disk.sector_size)
         self._files = GuestFiles(self._appliance)
         self._host_tree = HostTree(self._appliance, self._files, directory, events)
+        self._room = build_root(settings)  # by the name that the user knows; ``directory`` is private
         self._shared_proc = False
-        self._points: list[str] = []  # where the image's own filesystems are mounted in the appliance
+        self._mounts: list[Mount] = []  # of the image's own filesystems, by paths without symbolic links
 
     def __enter__(self) -> GuestfsTarget:
         try:
@@ -135,7 +143,12 @@ class GuestfsTarget:
     def _mount(self, mount: Mount) -> None:
         path = "/" if mount.path == "/" else self._files.resolve(mount.path)
         self._appliance.mount(mount.device, path, mount.options)
-        self._points.append(f"{SYSROOT}{path}".rstrip("/"))
+        self._mounts.append(replace(mount, path=path))
+
+    @property
+    def _points(self) -> list[str]:
+        """Where the image's own filesystems are mounted in the appliance."""
+        return [f"{SYSROOT}{mount.path}".rstrip("/") for mount in self._mounts]
 
     def layout_mounts(self, layout: Layout) -> list[Mount]:
         devices = layouts.Devices(layout, self._appliance.disk)
@@ -152,6 +165,15 @@ class GuestfsTarget:
 
     def grow(self) -> None:
         layouts.grow(self._appliance.engine_runner, self._appliance.disk, self._disk.size)
+
+    def shrink(self, size: int) -> None:
+        if self._shared_proc:
+            raise TargetError("a disk can't shrink while the guest's mounts are there")
+        mounts = self._mounts
+        self.unmount()
+        layouts.shrink(self._appliance.engine_runner, self._appliance.disk, size)
+        for mount in mounts:
+            self._mount(mount)
 
     def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
         """They always are; what hooks mounted in the guest's tree goes now, as in diskimage-builder."""
@@ -174,9 +196,10 @@ class GuestfsTarget:
         )
 
     def unmount(self) -> None:
-        self._appliance.engine_runner.check("fuser -k -M -m /sysroot >/dev/null 2>&1 || :; sync")
+        self._appliance.engine_runner.check(_END_PROCESSES)
+        self._write_back()
         self._appliance.call(lambda g: g.umount_all())
-        self._points.clear()
+        self._mounts = []
 
     # -- the guest
     @contextmanager
@@ -239,7 +262,15 @@ class GuestfsTarget:
         """Nothing to do; see :meth:`left_mounts`."""
 
     def sync(self) -> None:
-        self._appliance.engine_runner.check("sync")
+        self._host_tree.push()
+        self._write_back()
+
+    def _write_back(self) -> None:
+        """TargetError where something did not reach the disk, whoever wrote it, since this was asked before."""
+        printed = self._appliance.engine_runner.check(_WRITE_BACK, *self._points)
+        if printed:
+            why = explain_no_room(self._room) or printed.strip().splitlines()[0]
+            raise TargetError(f"the image could not be written: {why}")
 
     # -- the engine's own work
     def resolver(self) -> bytes:

@@ -75,13 +75,14 @@ class Appliance:
         self.guest_runner = self._runner("guest")
         self.engine_runner = self._runner("engine")
         self.console = self._runner("console")  # only a port: for a shell of the user
+        self.archives = self._runner("archives")  # only a port too
         self.disk = ""  # the real device inside the appliance
 
     def _runner(self, name: str) -> Runner:
         return Runner.listen(self._directory / f"runner-{name}.sock", self.last_words)
 
     def _ports(self) -> tuple[Runner, ...]:
-        return self.guest_runner, self.engine_runner, self.console
+        return self.guest_runner, self.engine_runner, self.console, self.archives
 
     # -- life
     def launch(self) -> None:
@@ -122,6 +123,8 @@ class Appliance:
             label=DISK_LABEL,
             blocksize=self._sector_size,
         )
+        # a disk that can't be written on for lack of room would else stop the appliance, without a word
+        handle.config("-global", "scsi-hd.werror=report")
         for runner in self._ports():
             path = str(runner.path).replace(",", ",,")
             handle.config("-chardev", f"socket,id={runner.name},path={path}")

@@ -12,6 +12,7 @@ from dib_py.disk.layout import Filesystem, Layout
 from dib_py.disk.partitions import sfdisk_script
 from dib_py.errors import DiskError, TargetError
 from dib_py.target.guestfs_runner import Runner
+from dib_py.target.host_growth import FLEXIBLE_TABLES
 from dib_py.target.mkfs import mkfs_argv
 
 _MODULES = {"xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "fat": "vfat", "msdos": "vfat"}
@@ -19,16 +20,14 @@ _PACKAGES = {"xfs": "libguestfs-xfs"}
 
 _NODES = 'udevadm settle 2>/dev/null; for n in "$@"; do i=0; until [ -b "$n" ]; do ((++i < 100)); sleep 0.1; done; done'
 
-# What the last partition is, and everything that lies on it, made as large as can be: $1 disk, $2 its size in bytes
-_GROW = r"""
+# $1 disk, $2 its size in bytes: what lies last on it
+_FIND_LAST = r"""
 disk=$1 size=$2
-fs_device=$disk
-sectors=$((size / $(blockdev --getss "$disk")))
+fs_device=$disk room=$size
+sector=$(blockdev --getss "$disk")
 table=$(blkid -p -s PTTYPE -o value "$disk" || :)
+last='' last_start=0 extended=''
 if [ -n "$table" ]; then
-    [ "$table" != gpt ] || sgdisk -e "$disk" >/dev/null
-    reserve=$((1048576 / $(blockdev --getss "$disk")))
-    last='' last_start=0 extended=''
     while IFS= read -r line; do
         case $line in "$disk"[0-9]*) ;; *) continue ;; esac
         node=${line%% *}
@@ -40,14 +39,22 @@ if [ -n "$table" ]; then
             last=${node#"$disk"} last_start=$start
         fi
     done < <(sfdisk --dump "$disk")
-    resize() {
-        echo "$2, $((sectors - reserve - $2))" | sfdisk --quiet --force --no-reread --no-tell-kernel -N "$1" "$disk"
-        partx --update --nr "$1" "$disk"
-    }
-    if [ -n "$extended" ] && [ "$last" -ge 5 ]; then resize "$extended" "$extended_start"; fi
     [ -n "$last" ]
-    resize "$last" "$last_start"
-    fs_device=$disk$last
+    [ "$last" -ge 5 ] || extended=''
+    fs_device=$disk$last room=$((size - 1048576 - last_start * sector))
+fi
+end_partition() { # number, first sector
+    echo "$2, $(((size - 1048576) / sector - $2))" | sfdisk --quiet --force --no-reread --no-tell-kernel -N "$1" "$disk"
+    partx --update --nr "$1" "$disk"
+}
+"""
+
+# What the last partition is, and everything that lies on it, made as large as can be
+_GROW = r"""
+if [ -n "$table" ]; then
+    [ "$table" != gpt ] || sgdisk -e "$disk" >/dev/null
+    [ -z "$extended" ] || end_partition "$extended" "$extended_start"
+    end_partition "$last" "$last_start"
 fi
 type=$(blkid -p -s TYPE -o value "$fs_device" || :)
 if [ "$type" = LVM2_member ]; then
@@ -85,6 +92,32 @@ xfs | btrfs)
     exit 1
     ;;
 esac
+"""
+
+
+# The same, cut; $3 bytes more in a first step: the inode tables of groups that go lie in the first ones (flex_bg), and
+# give their room only to the next resize. -f, since what resize2fs calls the minimum is only an estimate.
+_SHRINK = r"""
+type=$(blkid -p -s TYPE -o value "$fs_device" || :)
+case $type in
+ext2 | ext3 | ext4) ;;
+*)
+    echo "a filesystem of type ${type:-unknown} can't shrink"
+    exit 1
+    ;;
+esac
+e2fsck -f -p "$fs_device" || [ $? -le 2 ]
+blocks=0 block=0
+while IFS=: read -r name value; do
+    case $name in "Block count") blocks=$((value)) ;; "Block size") block=$((value)) ;; esac
+done < <(tune2fs -l "$fs_device")
+for step in $((room + $3)) "$room"; do
+    if ((step < blocks * block)); then resize2fs -f "$fs_device" "$((step / 1024))K"; fi
+done
+if [ -n "$table" ]; then
+    end_partition "$last" "$last_start"
+    [ -z "$extended" ] || end_partition "$extended" "$extended_start"
+fi
 """
 
 
@@ -137,10 +170,19 @@ def create(runner: Runner, layout: Layout, disk: str, size: int) -> None:
 def grow(runner: Runner, disk: str, size: int) -> None:
     """Make the last partition (or volume group) and its filesystem fill ``size`` bytes of the disk, mounted or not."""
     try:
-        runner.check(_GROW, disk, str(size))
+        runner.check(_FIND_LAST + _GROW, disk, str(size))
     except TargetError as error:
         reason = error.message.rpartition("\n")[2]
         raise DiskError(f"the last partition and its filesystem can't be enlarged: {reason}") from error
+
+
+def shrink(runner: Runner, disk: str, size: int) -> None:
+    """Cut the last filesystem, which is not mounted, and the partition table to ``size`` bytes of the disk."""
+    try:
+        runner.check(_FIND_LAST + _SHRINK, disk, str(size), str(FLEXIBLE_TABLES), timeout=None)
+    except TargetError as error:
+        reason = error.message.rpartition("\n")[2]
+        raise DiskError(f"the last partition and its filesystem can't be cut: {reason}") from error
 
 
 def _partition(runner: Runner, layout: Layout, devices: Devices, size: int) -> None:

@@ -7,6 +7,7 @@ time; the handle stays free meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -117,6 +118,8 @@ class Runner:
     def close(self) -> None:
         self._listener.close()
         if self._port is not None:
+            with contextlib.suppress(OSError):
+                self._port.shutdown(socket.SHUT_RDWR)  # a process that was forked may have it too
             self._port.close()
             self._port = None
         self.path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """The guest's tree on this machine, for host-side hooks of a guest that is mounted in the appliance.
 
 libguestfs mounts the tree here by FUSE, slowly and read-only, and overlayfs puts a writable directory of this machine
-above it; at the end, what was written or deleted there goes into the guest. An empty guest (before root.d) needs
-neither: its hooks write a plain directory.
+above it. An empty guest (before root.d) needs neither: its hooks write a plain directory. What was written or deleted
+goes into the guest at every checkpoint, and at the end what was since then.
 
 While the FUSE mount is there, a process forked for it owns the handle: any other call on it would deadlock, so it is
 refused. The runners go on working.
@@ -23,10 +23,11 @@ from typing import Any, NoReturn
 from dib_py import namespaces, overlay
 from dib_py.errors import TargetError
 from dib_py.events import Events
-from dib_py.target import Output, host_run
+from dib_py.target import Output, guestfs_stream, host_run
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.guestfs_appliance import Appliance
 from dib_py.target.guestfs_files import GuestFiles
+from dib_py.target.guestfs_push import RECEIVE, Pushed
 from dib_py.target.host import TREE_NAME, with_sudo
 
 EMPTY = {"lost+found"}  # what a freshly made filesystem holds
@@ -43,19 +44,6 @@ _MOUNTED_WITHIN = 60.0  # seconds for FUSE
 _ENDED_WITHIN = 5.0  # seconds for its server, once it is unmounted
 _CACHE_SECONDS = 3600  # nobody changes the tree meanwhile, except the overlay, which is above
 
-# Removes from the guest what hooks deleted, and what they put something of another kind in place of. Input: NUL-ended
-# "W path" (is gone, or was made anew) and "F path" (now no directory); paths are relative to the root.
-_DELETE = r"""
-cd /sysroot
-while IFS= read -r -d '' entry; do
-    path=./${entry:2}
-    case $entry in
-    W*) rm -rf --one-file-system -- "$path" ;;
-    F*) if [ -d "$path" ] && [ ! -L "$path" ]; then rm -rf --one-file-system -- "$path"; fi ;;
-    esac
-done
-"""
-
 
 class HostTree:
     """One tree at a time; ``directory`` is the build's own."""
@@ -66,6 +54,7 @@ class HostTree:
         self._directory = directory
         self._events = events
         self._root: Path | None = None
+        self._pushed: Pushed | None = None
         self._told: set[Path] = set()
 
     @property
@@ -79,13 +68,24 @@ class HostTree:
         if self._root is not None:
             raise TargetError("the guest's tree is open already")
         empty = not set(self._files.listdir("/")) - EMPTY
-        with self._plain() if empty else self._overlaid() as root:
-            self._root = root
+        with self._plain() if empty else self._overlaid() as (root, pushed):
+            self._root, self._pushed = root, pushed
             try:
                 yield root
+                self.push()
             finally:
-                self._root = None
+                self._root = self._pushed = None
                 _unmount_below(root)
+
+    def push(self) -> None:
+        """Put into the guest what was done in the tree so far; no process may be at work there. Nothing happens where
+        the tree is not open."""
+        if self._pushed is None:
+            return
+        todo = self._pushed.next()
+        if todo:
+            guestfs_stream.send(self._appliance, self._pushed.archive(), todo.members(), RECEIVE, todo.removals())
+        self._pushed.done()
 
     def run(
         self,
@@ -115,25 +115,24 @@ class HostTree:
         return code
 
     @contextlib.contextmanager
-    def _plain(self) -> Iterator[Path]:
+    def _plain(self) -> Iterator[tuple[Path, Pushed]]:
         """An empty directory, all of which becomes the guest's tree."""
-        root = self._directory / TREE_NAME
+        root, content = self._directory / TREE_NAME, self._directory / "upper"
         root.mkdir(exist_ok=True)
-        root.chmod(0o755)
-        namespaces.mount(root, root, flags=namespaces.MS_BIND)
+        content.mkdir()
+        content.chmod(0o755)
+        namespaces.mount(content, root, flags=namespaces.MS_BIND)
         try:
+            namespaces.propagation(root, namespaces.MS_PRIVATE)  # what hooks mount there is not in ``content``
             namespaces.propagation(root, namespaces.MS_SHARED)
-            yield root
-            _unmount_below(root)
-            self._files.stream_in(["--directory", str(root), "."], "/")
+            yield root, Pushed(content)
         finally:
             namespaces.umount(root, namespaces.MNT_DETACH)
-            shutil.rmtree(root)
-            root.mkdir()
+            shutil.rmtree(content)
 
     @contextlib.contextmanager
-    def _overlaid(self) -> Iterator[Path]:
-        """A writable directory above the guest's tree, whose content goes into the guest afterwards."""
+    def _overlaid(self) -> Iterator[tuple[Path, Pushed]]:
+        """A writable directory above the guest's tree."""
         root, lower, upper, work = (self._directory / name for name in (TREE_NAME, "guest", "upper", "work"))
         for directory in (root, lower, upper, work):
             directory.mkdir(exist_ok=directory == root)
@@ -142,11 +141,10 @@ class HostTree:
                 _copy_attributes(lower, upper)
                 _mount_overlay(root, lower, upper, work)
                 try:
-                    yield root
+                    yield root, Pushed(upper, lower)
                 finally:
                     _unmount_below(root)
                     namespaces.umount(root, namespaces.MNT_DETACH)
-            self._put_in(upper)
         finally:
             lower.rmdir()
             for directory in (upper, work):
@@ -164,18 +162,6 @@ class HostTree:
                 yield
             finally:
                 _end_server(mountpoint, server)
-
-    def _put_in(self, upper: Path) -> None:
-        changes = overlay.read_upper(upper)
-        if changes.removed:
-            self._appliance.engine_runner.check(_DELETE, input=b"".join(entry + b"\0" for entry in changes.removed))
-        listing = self._directory / "upper.list"
-        listing.write_bytes(b"".join(b"./" + entry + b"\0" for entry in changes.present))
-        try:
-            what = ["--directory", str(upper), "--no-recursion", "--null", f"--files-from={listing}"]
-            self._files.stream_in(what, "/")
-        finally:
-            listing.unlink()
 
 
 def _serve(handle: Any, mountpoint: Path) -> NoReturn:
@@ -234,10 +220,11 @@ def _mount_overlay(root: Path, lower: Path, upper: Path, work: Path) -> None:
 
 
 def _copy_attributes(source: Path, destination: Path) -> None:
-    """The root's own owner and mode are those of the overlay's upper directory."""
+    """The root's own owner, mode and time are those of the overlay's upper directory."""
     status = source.stat()
     os.chown(destination, status.st_uid, status.st_gid)
     destination.chmod(stat.S_IMODE(status.st_mode))
+    os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _mounted_below(root: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from dib_py.target.host_mounts import unmount_below
 _TIMEOUT = 600
 _CAP_SYS_RESOURCE = 24
 # the inode tables of a flexible group of 64, with an inode for each 4 KiB (8 MiB a group), and half as much again
-_FLEXIBLE_TABLES = 768 * MIB
+FLEXIBLE_TABLES = 768 * MIB
 
 
 class OnlineGrowthRefused(Exception):
@@ -52,7 +52,7 @@ def shrink(node: Path, size: int) -> None:
         raise DiskError(f"a filesystem of type {fstype or 'unknown'} can't shrink")
     _check_ext(node)
     # The inode tables of groups that go lie in the first ones (flex_bg) and give their room only to the next resize.
-    steps = [size] if size + _FLEXIBLE_TABLES >= _length(node) else [size + _FLEXIBLE_TABLES, size]
+    steps = [size] if size + FLEXIBLE_TABLES >= _length(node) else [size + FLEXIBLE_TABLES, size]
     for step in steps:
         # -f: what resize2fs calls the minimum is an estimate, often twice of what is needed
         process.run(["resize2fs", "-f", node, f"{step // 1024}K"], timeout=_TIMEOUT)
