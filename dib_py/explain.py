@@ -210,6 +210,8 @@ def _of_variable_files(before: Ingredients, after: Ingredients) -> Iterable[Chan
 
 
 def _argument(before: Ingredients, after: Ingredients) -> Change:
+    if after.kind == "engine":
+        return Change("argument", "", None, None, "how the disk is cut to its size changed")
     if after.kind == "packages":
         return _packages(before.argument.split(), after.argument.split())
     if after.kind == "root-password" or _open(before.argument) is None or _open(after.argument) is None:

@@ -7,23 +7,29 @@ if somebody's password is the same word.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from dib_py.disk.layout import Layout
 from dib_py.plan import Plan, Step
 from dib_py.secrets import MASKED, PROXY, Mask
 
+if TYPE_CHECKING:
+    from dib_py.explain import Why
+    from dib_py.prospect import Outlook
+
 VERSION = 1  # of the format; a new key raises nothing, a changed meaning does
 
 
-def to_json(plan: Plan) -> str:
+def to_json(plan: Plan, outlooks: Iterable[Outlook] = ()) -> str:
     """The document as indented text."""
-    return json.dumps(to_dict(plan), indent=2)
+    return json.dumps(to_dict(plan, outlooks), indent=2)
 
 
-def to_dict(plan: Plan) -> dict[str, Any]:
-    """The document as plain values."""
+def to_dict(plan: Plan, outlooks: Iterable[Outlook] = ()) -> dict[str, Any]:
+    """The document as plain values; ``outlooks`` say what the store has of the steps."""
     mask = plan.mask
+    cache = {(one.step.phase, one.step.name): _cache(one, mask) for one in outlooks}
     return {
         "version": VERSION,
         "base": _base(plan, mask),
@@ -31,7 +37,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
             {"name": element.name, "path": str(element.path), "requested": element.name in plan.settings.elements}
             for element in plan.elements
         ],
-        "steps": [_step(step, mask) for step in plan.steps],
+        "steps": [{**_step(step, mask), **cache.get((step.phase, step.name), {})} for step in plan.steps],
         "packages": [
             {
                 "phase": slot.phase,
@@ -91,3 +97,23 @@ def _step(step: Step, mask: Mask) -> dict[str, Any]:
         "argument": MASKED if step.kind == "root-password" else mask(step.argument),
         "key": step.key,
     }
+
+
+def _cache(outlook: Outlook, mask: Mask) -> dict[str, Any]:
+    record, why = outlook.record, outlook.why
+    if record is not None:
+        return {"cache": {"state": "hit", "seconds": record.seconds, "why": None}}
+    return {"cache": {"state": "run", "seconds": None, "why": None if why is None else _why(why, mask)}}
+
+
+def _why(why: Why, mask: Mask) -> dict[str, Any]:
+    changes = [
+        {
+            "input": change.input,
+            "name": change.name,
+            "before": None if change.before is None else mask(change.before),
+            "after": None if change.after is None else mask(change.after),
+        }
+        for change in why.changes
+    ]
+    return {"reason": why.reason, "text": mask(why.text), "changes": changes}

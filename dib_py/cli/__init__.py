@@ -24,6 +24,7 @@ from dib_py.errors import DibError
 
 SUBCOMMANDS = {
     "plan": "print what a build would do",
+    "explain": "say which steps of a build run, and why",
     "shell": "open a shell in the middle of a build, or where one failed",
     "elements": "list elements, or show one",
     "graph": "draw how elements depend on each other",

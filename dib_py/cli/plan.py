@@ -9,7 +9,10 @@ from itertools import groupby
 import click
 
 from dib_py.cli.options import SettingsCommand
-from dib_py.plan import Plan, Step, make_plan
+from dib_py.layers.walk import CLOSING
+from dib_py.plan import Plan, Step
+from dib_py.plan_json import to_json
+from dib_py.prospect import look
 from dib_py.secrets import MASKED
 from dib_py.settings import Settings
 
@@ -23,12 +26,13 @@ Takes the options of a build. Nothing is run and no root is needed."""
 @click.command(cls=SettingsCommand, help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="print JSON, as dib_py/schema/plan.json describes it")
 def command(settings: Settings, as_json: bool) -> None:
-    plan = make_plan(settings)
+    prospect = look(settings)
+    plan = prospect.plan
     if as_json:
-        click.echo(plan.to_json())
+        click.echo(to_json(plan, prospect.outlooks))
     else:
         click.echo(plan.mask("\n".join(lines(plan))))
-    for warning in plan.warnings:
+    for warning in (*plan.warnings, *filter(None, [prospect.trouble])):
         click.echo(f"dib-py: warning: {plan.mask(warning)}", err=True)
 
 
@@ -84,18 +88,24 @@ def _packages(plan: Plan) -> Iterator[str]:
 
 
 def _table(steps: list[Step]) -> Iterator[str]:
-    names = max(len(_shown(step)) for step in steps)
-    owners = max(len(_owner(step)) for step in steps)
+    names = max(len(shown(step)) for step in steps)
+    owners = max(len(owner(step)) for step in steps)
     for step in steps:
-        yield f"  {step.index:>3}  {_shown(step):<{names}}  {_owner(step):<{owners}}  {step.key[:KEY_SHOWN]}"
+        yield f"  {step.index:>3}  {shown(step):<{names}}  {owner(step):<{owners}}  {step.key[:KEY_SHOWN]}"
 
 
-def _shown(step: Step) -> str:
-    if step.kind == "hook":
+def shown(step: Step) -> str:
+    """What people call a step: the hook's name, or the option that asks for it."""
+    if step.kind in ("hook", CLOSING):
         return step.name
     option = "-p" if step.kind == "packages" else f"--{step.kind}"
     return f"{option} {MASKED if step.kind == 'root-password' else step.argument}"
 
 
-def _owner(step: Step) -> str:
+def owner(step: Step) -> str:
+    """The element that a step belongs to, or who else asks for it."""
+    if step.kind == CLOSING:
+        return "dib-py"
+    if step.kind == "hook" and not step.element:
+        return "another hook"
     return step.element or "command line"

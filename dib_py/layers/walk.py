@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py import hooks
-from dib_py.artefacts import archive
 from dib_py.keys import Ingredients
 from dib_py.layers.record import Record
 from dib_py.layers.store import Store
@@ -136,6 +135,8 @@ def _steps(plan: Plan, keys: StepKeys, store: Store | None, stack: ExitStack) ->
                     plan.stage(staged)
                 left = store.artefacts(record.key)
                 if left is not None:
+                    from dib_py.artefacts import archive  # loads half of the engine, and a plan is made in no time
+
                     archive.apply(left, {"hooks": staged})
     step = closing_step(plan)
     ingredients = keys.ingredients(parent, step)
