@@ -17,6 +17,8 @@ from pathlib import Path
 import dib_py
 from dib_py import process
 from dib_py.errors import HostError
+from dib_py.layers import eviction
+from dib_py.layers.store import Store
 from dib_py.render.measures import size
 from dib_py.settings import GIB
 
@@ -74,6 +76,7 @@ PROGRAMS = (
     Program("git", ELEMENTS, "fetches source-repositories", "git", "git", required=False),
     Program("rsync", ELEMENTS, "copies source-repositories", "rsync", "rsync", required=False),
     Program("curl", ELEMENTS, "fetches files", "curl", "curl", required=False),
+    Program("zstd", ELEMENTS, "unpacks base images, packs layers", "zstd", "zstd", required=False),
     Program("dot", ELEMENTS, "draws graphs as svg", "graphviz", "graphviz", required=False),
 )
 
@@ -106,14 +109,18 @@ class Machine:
         return " ".join(line for line in lines if line.startswith(("ID=", "ID_LIKE=")))
 
 
-def examine(machine: Machine, places: Mapping[str, Path]) -> list[Finding]:
-    """Everything that can be said; ``places`` are the directories whose free space counts, by what they are for."""
+def examine(machine: Machine, places: Mapping[str, Path], layers: Path, layers_size: int) -> list[Finding]:
+    """Everything that can be said; ``places`` are the directories whose free space counts, by what they are for.
+
+    ``layers`` is the store of layers, which may have ``layers_size`` bytes.
+    """
     return [
         *versions(machine),
         *programs(machine),
         *guestfs_target(machine),
         *host_target(machine),
-        *space(places),
+        *space({**places, "layers": layers}),
+        layer_store(layers, layers_size),
     ]
 
 
@@ -267,4 +274,18 @@ def space(places: Mapping[str, Path]) -> Iterator[Finding]:
 _MEND_SPACE = {
     "build directory": "make room, or name a roomier directory in TMPDIR",
     "cache": "make room, or name a roomier directory with --image-cache",
+    "layers": "make room (dib-py layers gc), or name a roomier directory with --cache-dir",
 }
+
+
+def layer_store(directory: Path, cap: int) -> Finding:
+    """What the store of layers has, or why a build could not use it; none is made here."""
+    name = "layer store"
+    if not directory.exists():
+        return Finding(SPACE, name, OK, f"none yet at {directory}")
+    try:
+        store = Store.open(directory, read_only=True)
+    except HostError as error:
+        return Finding(SPACE, name, WARN, str(error), error.hint)
+    count, taken = sum(1 for _ in store.places.records.glob("*.json")), eviction.total(store.places)
+    return Finding(SPACE, name, OK, f"{count} layers, {size(taken)} of at most {size(cap)} in {directory}")

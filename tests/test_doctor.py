@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from dib_py import doctor
 from dib_py.cli.doctor import command
 from dib_py.doctor import BOTH, FAIL, GUESTFS, HOST, OK, WARN, Finding, Machine
+from dib_py.layers.store import Store
 
 
 def machine(root: Path, *, is_root: bool = True, os_release: str = "ID=debian\n", path: str = "") -> Machine:
@@ -134,3 +135,15 @@ def test_this_machine_as_json_and_as_lines(monkeypatch: pytest.MonkeyPatch) -> N
         if finding["verdict"] != OK and finding["mend"]:
             assert f"to mend it: {finding['mend']}" in lines
     assert ("No target can work here" in lines) == (not report["targets"])
+
+
+def test_the_layer_store(tmp_path: Path) -> None:
+    directory = tmp_path / "layers"
+    assert doctor.layer_store(directory, 2**30).detail == f"none yet at {directory}"
+    assert not directory.exists()
+    Store.open(directory)
+    told = doctor.layer_store(directory, 2**30)
+    assert (told.verdict, told.detail) == (OK, f"0 layers, 0 B of at most 1.0 GiB in {directory}")
+    directory.chmod(0o755)
+    told = doctor.layer_store(directory, 2**30)
+    assert told.verdict == WARN and "mode 0755" in told.detail and "chmod 0700" in told.mend

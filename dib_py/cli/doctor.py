@@ -11,6 +11,7 @@ import click
 from dib_py.base.cache import image_cache
 from dib_py.cli.options import parse
 from dib_py.doctor import FAIL, OK, Finding, Machine, examine, working_targets
+from dib_py.layers.store import store_directory
 from dib_py.state import build_root
 
 COLOURS = {OK: "green", FAIL: "red"}
@@ -28,7 +29,7 @@ def command(as_json: bool) -> int:
         "build directory": build_root(settings),
         "cache": image_cache(settings),
     }
-    findings = examine(Machine(), places)
+    findings = examine(Machine(), places, store_directory(settings), settings.layers_size)
     targets = working_targets(findings)
     if as_json:
         told = [dataclasses.asdict(finding) for finding in findings]

@@ -15,6 +15,8 @@ import pytest
 
 from dib_py.errors import DiskError
 from dib_py.layers import locks, running
+from dib_py.layers.commit import Committer, Files
+from dib_py.layers.record import Record
 from dib_py.layers.store import Store
 from tests.layers.samples import BASE, build, commit, keys, overlay, record
 
@@ -29,6 +31,25 @@ def test_the_first_of_two_wins(store: Store) -> None:
         assert two.commit(record(), theirs) is False
         assert theirs.exists()
         assert store.places.layer(key).read_bytes() == content
+
+
+def test_the_first_wins_by_a_hair(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even when the other commits after this one has seen that nothing is there."""
+    with store.session() as one, store.session() as two:
+        content: list[bytes] = []
+        real = Committer._stage
+
+        def slow(committer: Committer, made: Record, files: Files) -> list[tuple[Path, Path]]:
+            if committer is two._committer:
+                layer = overlay(one)
+                content.append(layer.read_bytes())
+                assert one.commit(record(), layer)
+            return real(committer, made, files)
+
+        monkeypatch.setattr(Committer, "_stage", slow)
+        assert two.commit(record(), overlay(two)) is False
+        assert store.places.layer(record().key).read_bytes() == content[0]
+        assert store.chain(record().key)
 
 
 def test_nothing_is_committed_on_a_run_that_lost(store: Store) -> None:
