@@ -1,4 +1,4 @@
-"""Rules for the files that declare: YAML, JSON, package-installs, pkg-map, svc-map."""
+"""Rules for the files that declare: YAML, JSON, package-installs, package-caches, pkg-map, svc-map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dib_py.element import Catalog, Element
 from dib_py.errors import FileError
 from dib_py.lint.registry import Subject, element_rule, file_rule
 from dib_py.lint.sources import File
-from dib_py.packages import package_installs, pkg_map, svc_map
+from dib_py.packages import package_caches, package_installs, pkg_map, svc_map
 from dib_py.packages.declarations import Document, read_either, read_json, read_yaml
 
 _YAML = (".yaml", ".yml")
@@ -113,12 +113,14 @@ def package_installs_entries(subject: Subject) -> Iterator[tuple[Path, int, str]
 def when_unset(subject: Subject) -> Iterator[tuple[Path, int, str]]:
     """A variable in ``when`` is set: by the build, or in environment.d of the element or of what it depends on."""
     known = _ALWAYS_SET | _exported(subject.catalog, subject.element)
-    for document in _documents(subject.element.package_installs, read_either):
+    files = (*subject.element.package_installs, *_package_caches(subject.element))
+    for document in _documents(files, read_either):
         for name, place, entry in _entries(document.data):
             for index, statement in enumerate(_statements(entry)):
                 match = package_installs.WHEN.match(statement)
                 if match is not None and match["variable"] not in known:
-                    message = f"package {name}: when: nothing that the element depends on sets {match['variable']}"
+                    what = name if document.path.name == package_caches.FILE else f"package {name}"
+                    message = f"{what}: when: nothing that the element depends on sets {match['variable']}"
                     yield document.path, document.error("", *place, "when", index).line or 1, message
 
 
@@ -146,6 +148,19 @@ def service_map(subject: Subject) -> Iterator[tuple[Path, int, str]]:
             svc_map.read(subject.element)
         except FileError as error:
             yield path, error.line or 1, error.message
+
+
+@element_rule("package-caches")
+def package_caches_entries(subject: Subject) -> Iterator[tuple[Path, int, str]]:
+    """A package-caches entry is a directory of the guest that says what is kept, and its conditions can hold."""
+    for document in _documents(_package_caches(subject.element), read_yaml):
+        for error in package_caches.faults(document):
+            yield document.path, error.line or 1, error.message
+
+
+def _package_caches(element: Element) -> list[Path]:
+    path = element.path / package_caches.FILE
+    return [path] if path.is_file() else []
 
 
 def _documents(paths: Any, read: Callable[[Path], Document]) -> Iterator[Document]:

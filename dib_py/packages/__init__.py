@@ -13,3 +13,4 @@ from dib_py.packages.lists import files as files
 from dib_py.packages.lists import left_out as left_out
 from dib_py.packages.lists import slot_of as slot_of
 from dib_py.packages.lists import write as write
+from dib_py.packages.package_caches import PackageCache as PackageCache

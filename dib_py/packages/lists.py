@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dib_py.element import Element
 from dib_py.hooks import MergedHooks, sort_key
-from dib_py.packages import package_installs, pkg_map, svc_map
+from dib_py.packages import package_caches, package_installs, pkg_map, svc_map
+from dib_py.packages.package_caches import PackageCache
 from dib_py.packages.package_installs import Conditions, Wish
 from dib_py.resolve import Resolution
 
@@ -69,6 +70,7 @@ class Packages:
     maps: Mapping[str, Path] = field(default_factory=dict)  # pkg-map files by element
     later: frozenset[str] = frozenset()  # elements whose map nobody needs before LATER_MAPS_HOOK
     warnings: tuple[str, ...] = ()
+    caches: tuple[PackageCache, ...] = ()  # where the guest keeps downloads
 
 
 def compute(resolution: Resolution, merged: MergedHooks, environment: Mapping[str, str], arch: str) -> Packages:
@@ -78,8 +80,9 @@ def compute(resolution: Resolution, merged: MergedHooks, environment: Mapping[st
     maps = {name: package_map for name, package_map in found.items() if package_map is not None}
     files = {name: package_map.document.path for name, package_map in maps.items()}
     services = svc_map.merge(elements)
+    caches = package_caches.declared(elements, environment)
     if not _is_native(resolution):
-        return Packages(False, {}, services, files, warnings=tuple(_without_effect(resolution)))
+        return Packages(False, {}, services, files, warnings=tuple(_without_effect(resolution)), caches=caches)
     conditions = Conditions(environment, arch)
     wishes = [wish for element in elements for wish in package_installs.wishes(element, conditions)]
     wishes += package_installs.legacy_wishes(merged)
@@ -93,7 +96,7 @@ def compute(resolution: Resolution, merged: MergedHooks, environment: Mapping[st
         }
         slots.update(_of_phase(phase, real, system))
     later = files.keys() - system - early_elements(merged) if merged.has_hook(*LATER_MAPS_HOOK) else frozenset()
-    return Packages(True, slots, services, files, frozenset(later), tuple(_unknown_phases(wishes)))
+    return Packages(True, slots, services, files, frozenset(later), tuple(_unknown_phases(wishes)), caches)
 
 
 def _is_native(resolution: Resolution) -> bool:

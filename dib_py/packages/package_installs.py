@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dib_py.element import Element
+from dib_py.errors import FileError
 from dib_py.hooks import MergedHooks
 from dib_py.packages.declarations import Document, read_either
 
@@ -98,31 +99,32 @@ def _applies(
     if python and python != conditions.environment.get("DIB_PYTHON_VERSION", ""):
         return False
     # after the others, as in diskimage-builder: a variable need only be set where the rest of the entry applies
-    return _when(document, name, (*place, "when"), parameters.get("when"), conditions.environment)
+    return conditions_hold(
+        document, f"package {name}", (*place, "when"), parameters.get("when"), conditions.environment
+    )
 
 
 def _names(text: Any) -> set[str]:
     return {name.strip() for name in str(text).split(",")}
 
 
-def _when(document: Document, name: str, place: tuple[Any, ...], value: Any, environment: Mapping[str, str]) -> bool:
-    """Whether all statements hold; each is looked at, so that an unset variable is an error wherever it stands."""
-    if value is None:
-        return True
+def conditions_hold(
+    document: Document, what: str, place: tuple[Any, ...], value: Any, environment: Mapping[str, str]
+) -> bool:
+    """Whether all statements of a ``when`` hold, which stands at ``place`` and is for ``what``.
+
+    Each is looked at, so that an unset variable is an error wherever it stands.
+    """
+    for error in malformed(document, what, place, value):
+        raise error
     results = []
-    for index, statement in enumerate(value if isinstance(value, list) else [value]):
-        match = WHEN.match(str(statement))
-        if match is None:
-            raise document.error(
-                f"package {name}: malformed when: '{statement}'",
-                *place,
-                index,
-                hint="VARIABLE = value, or VARIABLE != value",
-            )
+    for index, statement in _statements(value):
+        match = WHEN.match(statement)
+        assert match is not None  # it would be malformed
         variable = match["variable"]
         if variable not in environment:
             raise document.error(
-                f"package {name}: when: variable {variable} is not set",
+                f"{what}: when: variable {variable} is not set",
                 *place,
                 index,
                 hint=f"export {variable}=... or give it a default in environment.d of the element",
@@ -130,6 +132,20 @@ def _when(document: Document, name: str, place: tuple[Any, ...], value: Any, env
         equal = environment[variable] == match["value"]
         results.append(equal if match["operator"] == "=" else not equal)
     return all(results)
+
+
+def malformed(document: Document, what: str, place: tuple[Any, ...], value: Any) -> Iterator[FileError]:
+    """The statements of a ``when`` that are none."""
+    for index, statement in _statements(value):
+        if WHEN.match(statement) is None:
+            message = f"{what}: malformed when: '{statement}'"
+            yield document.error(message, *place, index, hint="VARIABLE = value, or VARIABLE != value")
+
+
+def _statements(value: Any) -> list[tuple[int, str]]:
+    if value is None:
+        return []
+    return list(enumerate(map(str, value if isinstance(value, list) else [value])))
 
 
 def legacy_wishes(merged: MergedHooks) -> Iterator[Wish]:

@@ -43,6 +43,24 @@ class Inspection:
 
 
 @dataclass(frozen=True)
+class CacheTree:
+    """Directories of this machine that the guest has in place of its own: below ``root``, each at the guest's path.
+
+    ``early`` are those that an empty tree has before anything is bootstrapped into it. ``kept`` is False where nobody
+    will look at what the guest leaves there, since nobody vouches for it.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    early: tuple[str, ...] = ()
+    kept: bool = True
+
+    def source(self, path: str) -> Path:
+        """What is in place of the guest's directory ``path``."""
+        return self.root / path.lstrip("/")
+
+
+@dataclass(frozen=True)
 class UnkeptMount:
     """A mount at ``path`` in the guest that a later build can't make again, and ``why``."""
 
@@ -70,6 +88,15 @@ class Target(Protocol):
     @property
     def grows_while_mounted(self) -> bool:
         """Whether :meth:`grow` works at any moment; else it does only while nothing of the tree is in use."""
+        ...
+
+    def attach(self, caches: CacheTree) -> None:
+        """To be called before it is entered: the guest has these caches while :meth:`guest_mounts` is open, and an
+        empty one the early ones while :meth:`tree` is; but its own directories from :meth:`expose_devices` on.
+
+        What is written there never reaches the image, which has the directories themselves. A target that can't do
+        this goes on without.
+        """
         ...
 
     def __enter__(self) -> Target: ...

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dib_py.disk.size import Usage, explain_no_room
-from dib_py.errors import TargetError
+from dib_py.errors import DibError, TargetError
 from dib_py.events import Events
 from dib_py.layers.record import BindMount
 from dib_py.settings import Settings
 from dib_py.state import build_root
-from dib_py.target import Inspection, LeftMounts, Mount, Output, guestfs_terminal, host_run
+from dib_py.target import CacheTree, Inspection, LeftMounts, Mount, Output, guestfs_caches, guestfs_terminal, host_run
 from dib_py.target import guestfs_inspect as inspection
 from dib_py.target import guestfs_layout as layouts
 from dib_py.target.guest_tree import GuestTree
@@ -104,9 +104,24 @@ class GuestfsTarget:
         self._appliance = Appliance(disk.nbd(), directory, machine, disk.sector_size)
         self._files = GuestFiles(self._appliance)
         self._host_tree = HostTree(self._appliance, self._files, directory, events)
+        self._directory = directory
+        self._cache_disk: guestfs_caches.CacheDisk | None = None
+        self._cached: tuple[str, ...] = ()  # the guest's directories that have a cache in their place
         self._room = build_root(settings)  # by the name that the user knows; ``directory`` is private
         self._shared_proc = False
         self._mounts: list[Mount] = []  # of the image's own filesystems, by paths without symbolic links
+
+    def attach(self, caches: CacheTree) -> None:
+        self._host_tree.caches = caches
+        if not caches.paths:
+            return
+        try:
+            self._cache_disk = guestfs_caches.CacheDisk(caches, self._directory / "caches.ext4")
+        except (DibError, OSError) as error:
+            self._events.warning(f"the guest has no package cache: {error}")
+            return
+        self._cached = caches.paths
+        self._appliance.scratch_disks[guestfs_caches.LABEL] = self._cache_disk.image
 
     def __enter__(self) -> GuestfsTarget:
         try:
@@ -117,10 +132,20 @@ class GuestfsTarget:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if exc[0] is None:
-            self._appliance.shutdown()
-        else:
-            self._appliance.close()
+        try:
+            if exc[0] is None:
+                self._appliance.shutdown()
+            else:
+                self._appliance.close()
+        finally:
+            self._take_back_caches()
+
+    def _take_back_caches(self) -> None:
+        if self._cache_disk is not None:
+            try:
+                self._cache_disk.take_back()
+            except (DibError, OSError) as error:
+                self._events.warning(f"downloads could not be kept: {error}")
 
     # -- the disk
     def create(self, layout: Layout) -> None:
@@ -179,6 +204,7 @@ class GuestfsTarget:
         """They always are; what hooks mounted in the guest's tree goes now, as in diskimage-builder."""
         if self._shared_proc:
             raise TargetError("devices can't be exposed while the guest's mounts are there")
+        self._cached = ()
         own = " ".join(shlex.quote(path) for path in self._points)
         self._appliance.engine_runner.check(_EXPOSE.replace("OWN", own))
         disk = self._appliance.disk
@@ -207,12 +233,16 @@ class GuestfsTarget:
         runner = self._appliance.engine_runner
         tmp = self._files.resolve("/tmp") if self._files.exists("/tmp") else "/tmp"
         try:
-            runner.check(_GUEST_MOUNTS, tmp, input=_archive(hooks))
+            mounts = _GUEST_MOUNTS + (guestfs_caches.MOUNT if self._cached else "")
+            runner.check(mounts, tmp, *self._cached, input=_archive(hooks))
             self._shared_proc = True
             yield
         finally:
             self._shared_proc = False
-            runner.check(_GUEST_UNMOUNTS, tmp)
+            unmounts = (guestfs_caches.UNMOUNT if self._cached else "") + _GUEST_UNMOUNTS
+            printed = runner.check(unmounts, tmp, *self._cached)
+            if self._cache_disk is not None:
+                self._cache_disk.unmounted(printed)
 
     def run(
         self,

@@ -77,6 +77,7 @@ class Appliance:
         self.console = self._runner("console")  # only a port: for a shell of the user
         self.archives = self._runner("archives")  # only a port too
         self.disk = ""  # the real device inside the appliance
+        self.scratch_disks: dict[str, Path] = {}  # raw images by label, attached behind the disk; nothing of the guest
 
     def _runner(self, name: str) -> Runner:
         return Runner.listen(self._directory / f"runner-{name}.sock", self.last_words)
@@ -123,6 +124,8 @@ class Appliance:
             label=DISK_LABEL,
             blocksize=self._sector_size,
         )
+        for label, image in self.scratch_disks.items():
+            handle.add_drive_opts(str(image), format="raw", cachemode="unsafe", label=label)
         # a disk that can't be written on for lack of room would else stop the appliance, without a word
         handle.config("-global", "scsi-hd.werror=report")
         for runner in self._ports():

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from dib_py import namespaces, overlay
 from dib_py.errors import TargetError
 from dib_py.events import Events
-from dib_py.target import Output, guestfs_stream, host_run
+from dib_py.target import CacheTree, Output, guestfs_stream, host_mounts, host_run
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.guestfs_appliance import Appliance
 from dib_py.target.guestfs_files import GuestFiles
@@ -56,6 +56,7 @@ class HostTree:
         self._root: Path | None = None
         self._pushed: Pushed | None = None
         self._told: set[Path] = set()
+        self.caches = CacheTree(Path(), ())
 
     @property
     def files(self) -> GuestTree | None:
@@ -102,8 +103,11 @@ class HostTree:
         code = host_run.run(
             argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
         )
+        caches = {Path(path.lstrip("/")) for path in self.caches.early}
         for point in _mounted_below(self._root):
             place = point.relative_to(self._root)
+            if place in caches:
+                continue
             if not any(place == Path(one) or Path(one) in place.parents for one in HARMLESS):
                 raise TargetError(
                     f"a hook mounted something at /{place}, which can't reach into the libguestfs appliance",
@@ -125,6 +129,8 @@ class HostTree:
         try:
             namespaces.propagation(root, namespaces.MS_PRIVATE)  # what hooks mount there is not in ``content``
             namespaces.propagation(root, namespaces.MS_SHARED)
+            sources = {path: self.caches.source(path) for path in self.caches.early}
+            host_mounts.put_in_place(GuestTree(root), sources, self._events)
             yield root, Pushed(content)
         finally:
             namespaces.umount(root, namespaces.MNT_DETACH)

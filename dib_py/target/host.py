@@ -27,6 +27,7 @@ from dib_py.layers.record import BindMount
 from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target import (
+    CacheTree,
     Inspection,
     LeftMounts,
     Mount,
@@ -60,9 +61,16 @@ class HostTarget(GuestTree):
         self._directory = directory
         self._room = build_root(settings)  # by the name that the user knows; ``directory`` is private
         self._mounts: list[Mount] = []
+        self._caches = CacheTree(Path(), ())
+        self._cached: Sequence[str] = ()  # caches that are in place now, and where
+        self._cache_points: list[Path] = []
+        self._events = events
         self._proc: Path | None = None
         self._running = 0  # scripts at work in the tree
         self._changing = threading.RLock()  # held while devices or mounts change: a watcher may want to grow them
+
+    def attach(self, caches: CacheTree) -> None:
+        self._caches = caches
 
     def __enter__(self) -> HostTarget:
         self.root.mkdir(mode=0o755, exist_ok=True)
@@ -170,10 +178,12 @@ class HostTarget(GuestTree):
         yield
         for mount in self._mounts:
             self._mount(mount)
+        self._mount_caches()
 
     def expose_devices(self, layout: Layout | None) -> Mapping[str, str]:
         if self._proc is not None:
             raise TargetError("devices can't be exposed while the guest's mounts are there")
+        self._caches = CacheTree(Path(), ())
         with self._changing, self._remounted():
             self._devices.expose()
         names = {DISK_NAME: DISK_NAME} if layout is None else {layout.name: DISK_NAME}
@@ -216,6 +226,7 @@ class HostTarget(GuestTree):
 
     def left_mounts(self) -> LeftMounts:
         engine = [self.resolved(path) for path in host_mounts.POINTS] if self._proc is not None else []
+        engine += self._cache_points
         return left_mounts.find(self.root, filesystems=self.own_mount_points(), engine=engine)
 
     def mount_again(self, mounts: Sequence[BindMount]) -> None:
@@ -233,7 +244,8 @@ class HostTarget(GuestTree):
     def guest_mounts(self, hooks: Path) -> Iterator[None]:
         with host_mounts.guest_mounts(self, hooks, self._devices.nodes()) as self._proc:
             try:
-                yield
+                with self._in_place(self._caches.paths):
+                    yield
             finally:
                 self._proc = None
 
@@ -254,7 +266,29 @@ class HostTarget(GuestTree):
 
     @contextmanager
     def tree(self) -> Iterator[Path]:
-        yield self.root
+        with self._in_place(self._caches.early if self._is_empty() else ()):
+            yield self.root
+
+    def _is_empty(self) -> bool:
+        return not set(self.listdir("/")) - {"lost+found"}
+
+    @contextmanager
+    def _in_place(self, caches: Sequence[str]) -> Iterator[None]:
+        """While open, these caches are in place of the guest's directories."""
+        with self._changing:
+            self._cached = caches
+            self._mount_caches()
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._cached = ()
+                for point in self._cache_points:
+                    host_mounts.unmount_below(point, lazily=True)
+
+    def _mount_caches(self) -> None:
+        sources = {path: self._caches.source(path) for path in self._cached}
+        self._cache_points = host_mounts.put_in_place(self, sources, self._events)
 
     def run_host(
         self,

@@ -7,12 +7,13 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dib_py import namespaces, process
 from dib_py.errors import TargetError
+from dib_py.events import Events
 from dib_py.namespaces import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT
 from dib_py.target.guest_tree import GuestTree
 
@@ -62,6 +63,24 @@ def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Itera
         for mounted in reversed(points):
             unmount_below(mounted, lazily=True)
         tree.remove(HOOKS)
+
+
+def put_in_place(tree: GuestTree, sources: Mapping[str, Path], events: Events) -> list[Path]:
+    """Mount directories of this machine on those of the guest, which are made where they are missing.
+
+    Returns where they are mounted; what can't be is left out, with a warning.
+    """
+    points = []
+    for path, source in sources.items():
+        try:
+            tree.make_directory(path)
+            point = tree.resolved(path)
+            namespaces.mount(source, point, flags=MS_BIND)
+        except (OSError, TargetError) as error:
+            events.warning(f"the guest has no cache at {path}: {error}")
+        else:
+            points.append(point)
+    return points
 
 
 def _mount_dev(dev: Path, devices: Iterable[Path]) -> None:

@@ -1,8 +1,10 @@
 """What every target promises: classes of tests that the guestfs and the host target pass alike.
 
-A test module makes a subclass of each (``RunContract``, ``FilesContract``, ``TreeContract``, ``DiskContract``) and has
-a module-wide fixture ``target``: open, on a disk made from :func:`small_layout`, its root mounted and
-:func:`minimal_debian` unpacked in it, with nothing else open. Tests share that tree, so each keeps to names of its own.
+A test module makes a subclass of each (``RunContract``, ``FilesContract``, ``TreeContract``, ``DiskContract``,
+``CachesContract``) and has a module-wide fixture ``target``: open, on a disk made from :func:`small_layout`, its root
+mounted and :func:`minimal_debian` unpacked in it, with nothing else open. Before it was entered, :func:`cache_tree` was
+attached; before the tree was unpacked, :func:`use_early_caches` was called. Tests share that tree, so each keeps to
+names of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import pytest
 
 from dib_py.disk.layout import Filesystem, Layout, Partition, PartitionTable
 from dib_py.errors import DibError
-from dib_py.target import HookTimeout, Mount, Target
+from dib_py.target import CacheTree, HookTimeout, Mount, Target
 
 ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"}
 DISK_SIZE = 2 * 1024**3
@@ -60,6 +62,27 @@ def minimal_debian() -> Path:
             pytest.skip(f"needs a minimal Debian tree: {error}")
         fresh.rename(archive)
     return archive
+
+
+def cache_tree(directory: Path) -> CacheTree:
+    """Two caches of a build in ``directory``; one has a file that is a hard link of ``kept`` beside them."""
+    tree = CacheTree(directory / "build", ("/var/cache/apt", "/var/cache/made"), ("/var/cache/apt",))
+    for path in tree.paths:
+        tree.source(path).mkdir(parents=True)
+    (directory / "kept").write_text("downloaded before\n")
+    (tree.source("/var/cache/apt") / "archives").mkdir()
+    os.link(directory / "kept", tree.source("/var/cache/apt") / "archives" / "had.deb")
+    return tree
+
+
+def use_early_caches(target: Target) -> None:
+    """What a bootstrap does with the cache of an empty guest."""
+    with target.tree() as root:
+        cache = root / "var/cache/apt"
+        code, printed = host_script(target, f"cat {cache}/archives/had.deb; echo early > {cache}/archives/early.deb")
+    assert (code, printed) == (0, "downloaded before\n")
+    if target.exists("/var/cache/apt"):
+        assert target.listdir("/var/cache/apt") == []
 
 
 def script(target: Target, text: str, *, env: Mapping[str, str] = ENV, timeout: float = 120) -> tuple[int, str]:
@@ -360,3 +383,39 @@ class DiskContract(InGuest):
     def test_unknown_mount_is_refused(self, target: Target) -> None:
         with pytest.raises(DibError):
             target.mount([Mount("no-such-device", "/mnt", "ext4")])
+
+
+class CachesContract:
+    """The caches of :func:`cache_tree`, after :func:`use_early_caches`."""
+
+    def test_the_guest_has_them_and_the_image_does_not(self, target: Target, hooks: Path) -> None:
+        before = target.listdir("/var/cache/apt/archives")
+        text = """
+            cd /var/cache/apt/archives && cat had.deb && ! test -e /var/cache/made/anything &&
+            mkdir partial && chown 42 partial && chmod 700 partial &&
+            echo new > partial/new.deb && mv partial/new.deb new.deb && rm had.deb && ls -d [hnp]*
+        """
+        with target.guest_mounts(hooks):
+            assert script(target, text) == (0, "downloaded before\nnew.deb\npartial\n")
+        assert target.listdir("/var/cache/apt/archives") == before
+        assert target.listdir("/var/cache/made") == []
+        with target.guest_mounts(hooks):
+            assert script(target, "cat /var/cache/apt/archives/new.deb") == (0, "new\n")
+
+    def test_a_directory_that_no_cache_can_be_put_on(self, target: Target, hooks: Path) -> None:
+        target.rename("/var/cache/made", "/var/cache/elsewhere")
+        target.write("/var/cache/made", b"no directory")
+        with target.guest_mounts(hooks):
+            assert script(target, "cat /var/cache/made; test -e /var/cache/apt/archives/new.deb") == (0, "no directory")
+        target.remove("/var/cache/made")
+        target.rename("/var/cache/elsewhere", "/var/cache/made")
+
+    def test_a_hook_that_unmounts_one(self, target: Target, hooks: Path) -> None:
+        with target.guest_mounts(hooks):
+            assert script(target, "umount /var/cache/made && rmdir /var/cache/made")[0] == 0
+        with target.guest_mounts(hooks):
+            assert script(target, "mountpoint -q /var/cache/made && mountpoint -q /var/cache/apt")[0] == 0
+
+    def test_host_side_hooks_of_a_guest_do_not_see_them(self, target: Target) -> None:
+        with target.tree() as root:
+            assert host_script(target, f"test -e {root}/var/cache/apt/archives/new.deb")[0] == 1

@@ -20,6 +20,7 @@ from dib_py.disk.storage_daemon import StorageDaemon, spawn
 from dib_py.errors import TargetError
 from dib_py.events import Event, Events, Message
 from dib_py.settings import Settings
+from dib_py.target import CacheTree
 from dib_py.target.guestfs import GuestfsTarget, reachable
 from dib_py.target.guestfs_appliance import Appliance, Machine
 
@@ -52,12 +53,22 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
 
 
 @pytest.fixture(scope="module")
-def target(disk: Disk, tmp_path_factory: pytest.TempPathFactory, events: list[Event]) -> Iterator[GuestfsTarget]:
+def caches(tmp_path_factory: pytest.TempPathFactory) -> CacheTree:
+    return contract.cache_tree(tmp_path_factory.mktemp("caches"))
+
+
+@pytest.fixture(scope="module")
+def target(
+    disk: Disk, tmp_path_factory: pytest.TempPathFactory, events: list[Event], caches: CacheTree
+) -> Iterator[GuestfsTarget]:
     directory = tmp_path_factory.mktemp("build")
     layout = contract.small_layout()
-    with GuestfsTarget(disk, directory, Settings(memory=1536), Events(events.append)) as target:
+    target = GuestfsTarget(disk, directory, Settings(memory=1536), Events(events.append))
+    target.attach(caches)
+    with target:
         target.create(layout)
         target.mount([mount for mount in target.layout_mounts(layout) if mount.path == "/"])
+        contract.use_early_caches(target)
         with target.tree() as root:  # as root.d does it: a plain directory, and a mount that is left behind
             unpack = f"tar -xpf {contract.minimal_debian()} --numeric-owner --xattrs -C {root}"
             assert contract.host_script(target, f"{unpack} && mount -t proc proc {root}/proc")[0] == 0
@@ -80,6 +91,23 @@ class TestTree(contract.TreeContract):
 
 class TestDisk(contract.DiskContract):
     pass
+
+
+class TestCaches(contract.CachesContract):
+    def test_what_is_new_comes_to_this_machine_at_the_end(
+        self, target: GuestfsTarget, caches: CacheTree, hooks: Path
+    ) -> None:
+        archives = caches.source("/var/cache/apt") / "archives"
+        with target.guest_mounts(hooks):
+            text = (
+                "cd /var/cache/apt/archives; printf 0123456789 > a_1%3a2+b~1.deb; echo x > 'no \"name'; rm -f had.deb"
+            )
+            assert contract.script(target, text)[0] == 0
+        assert {path.name for path in archives.iterdir()} == {"early.deb", "had.deb"}
+        target._take_back_caches()  # as the target's end does
+        assert {path.name for path in archives.iterdir()} == {"early.deb", "had.deb", "new.deb", "a_1%3a2+b~1.deb"}
+        assert (archives / "a_1%3a2+b~1.deb").read_text() == "0123456789"
+        assert (archives / "had.deb").read_text() == "downloaded before\n"
 
 
 class TestGuest(contract.InGuest):

@@ -24,13 +24,17 @@ from dib_py.target import Mount
 from dib_py.target.host import HostTarget, with_sudo
 from tests.target.contract import (
     DISK_SIZE,
+    CachesContract,
     DiskContract,
     FilesContract,
     RunContract,
     TreeContract,
+    cache_tree,
     hooks,
     minimal_debian,
+    script,
     small_layout,
+    use_early_caches,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -80,10 +84,13 @@ def serving(directory: Path) -> Iterator[StorageDaemon]:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostTarget]:
     archive = minimal_debian()
+    caches = tmp_path_factory.mktemp("caches")
     with host_target(tmp_path_factory.mktemp("host"), size=DISK_SIZE) as (_, opened):
         layout = small_layout()
         opened.create(layout)
         opened.mount(opened.layout_mounts(layout))
+        opened.attach(cache_tree(caches))
+        use_early_caches(opened)
         opened.tar_in(archive, "/")
         yield opened
 
@@ -110,6 +117,41 @@ class TestTree(TreeContract):
 
 class TestDisk(DiskContract):
     pass
+
+
+class TestCaches(CachesContract):
+    pass
+
+
+def test_what_is_in_a_cache_is_on_this_machine_and_kept_files_are_safe(tmp_path: Path, hooks: Path) -> None:
+    with host_target(tmp_path, size=DISK_SIZE) as (_, target):
+        layout = small_layout()
+        target.create(layout)
+        target.mount(target.layout_mounts(layout))
+        caches = cache_tree(tmp_path / "caches")
+        target.attach(caches)
+        use_early_caches(target)
+        target.tar_in(minimal_debian(), "/")
+        with target.guest_mounts(hooks):
+            assert script(target, "cd /var/cache/apt/archives; rm had.deb; echo new > new.deb")[0] == 0
+        target.expose_devices(layout)
+        with target.guest_mounts(hooks):
+            assert script(target, "mountpoint /var/cache/apt")[0] != 0
+    archives = caches.source("/var/cache/apt") / "archives"
+    assert {path.name for path in archives.iterdir()} == {"early.deb", "new.deb"}
+    assert (tmp_path / "caches/kept").read_text() == "downloaded before\n"
+
+
+def test_caches_are_in_place_again_after_a_remount(tmp_path: Path) -> None:
+    with host_target(tmp_path, size=DISK_SIZE) as (_, target):
+        layout = replace(small_layout(), size=None)
+        target.create(layout)
+        target.mount(target.layout_mounts(layout))
+        target.attach(cache_tree(tmp_path / "caches"))
+        with target.tree() as root:
+            target.shrink(DISK_SIZE // 2)
+            assert (root / "var/cache/apt/archives/had.deb").is_file()
+        assert target.listdir("/var/cache/apt") == []
 
 
 # -- disks of other shapes, without a guest in them
