@@ -376,6 +376,24 @@ def test_a_secret_is_in_the_key_only_with_the_stores_own() -> None:
     assert changed(plan("frost", environ=one, secret=b"s"), plan("frost", environ=two, secret=b"s")) != []
 
 
+def test_one_more_element_begins_where_its_own_work_does(tmp_path: Path) -> None:
+    """Of the elements that come with dib-py: what the operating system's packages cost is not paid again."""
+    add(tmp_path / "late" / "finalise.d" / "60-late", "#!/bin/sh\n", 0o755)
+    add(tmp_path / "late" / "element-deps", "sysprep\n")
+    add(tmp_path / "late" / "README.rst", "Other words.\n")
+    catalog = Catalog.load([tmp_path])
+
+    def made(*more: str) -> dict[str, str]:
+        elements = ("debian", "vm", "cloud-init", "growroot", *more)
+        settings = Settings(elements=elements, arch="amd64", environ=ENVIRON, packages_epoch="x")
+        return keys(make_plan(settings, catalog))
+
+    before = made()
+    for element, first in (("qga", "install.d/01-package-installs-elements"), ("late", "finalise.d/60-late")):
+        after = made(element)
+        assert next(name for name, key in after.items() if key != before.get(name)) == first
+
+
 # -- the command
 
 
