@@ -125,6 +125,8 @@ class HostTarget(GuestTree):
         options = [*([mount.options] if mount.options else []), *(["discard"] if mount.fstype in _DISCARDING else [])]
         options = ["-o", ",".join(options)] if options else []
         process.run(["mount", "-t", mount.fstype, *options, node, point], timeout=300)
+        if mount.fstype == "ext4":
+            _fill_from_the_front(node)
 
     def own_mount_points(self) -> set[Path]:
         return {self.root if mount.path == "/" else self.resolved(mount.path) for mount in self._mounts}
@@ -339,6 +341,13 @@ def _failure(work: Callable[[], None]) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def _fill_from_the_front(node: Path) -> None:
+    """Have ext4 put large files, too, where room is, not each behind the last: later, less has to move for a smaller
+    disk. Without the right to say so the image is the same, and only takes longer."""
+    with suppress(OSError):
+        (Path("/sys/fs/ext4") / node.name / "mb_stream_req").write_text(f"{2**30}\n")  # blocks
 
 
 def _device_name(layout: Layout, base: str) -> str:
