@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dib_py import guest, isolation, output, supervisor
+from dib_py import guest, isolation, output, package_caches, supervisor
 from dib_py.artefacts import Catcher
 from dib_py.base import BaseImage, image_cache, obtain
 from dib_py.checkpoints import Checkpoints
+from dib_py.disk import Disk
 from dib_py.disk.chain import Chain
 from dib_py.disk.size import GIB, check_space
 from dib_py.disk.storage_daemon import StorageDaemon
@@ -30,10 +31,11 @@ from dib_py.phases import Side
 from dib_py.plan import Plan
 from dib_py.settings import Settings
 from dib_py.state import build_root
+from dib_py.target import CacheTree, Target
 from dib_py.target.choose import choose, open_target, refuse_foreign
 
 # what the engine has in a build's directory, beside the hooks
-OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected")
+OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4")
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 
 
@@ -178,9 +180,12 @@ def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> 
         checkpoints = None
         if kept is not None and catcher is not None:
             checkpoints = stack.enter_context(Checkpoints(kept, catcher, worker.events))
+        caches = stack.enter_context(
+            package_caches.opened(job.plan, job.settings, job.base, worker.events, reached=opening.reached)
+        )
         with (
             opening.disk(daemon, worker.daemon_directory) as disk,
-            open_target(job.target, disk, worker.build_dir, job.settings, worker.events) as target,
+            _target(job, disk, caches, worker) as target,
         ):
             beginning = opening.beginning(disk)
             ImageBuild(job.plan, job.settings, job.base, disk, target, worker, beginning, kept, checkpoints).run()
@@ -188,6 +193,12 @@ def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> 
     if checkpoints is None:
         return image, ""
     return image.moved(checkpoints.place), checkpoints.key
+
+
+def _target(job: Job, disk: Disk, caches: CacheTree, worker: supervisor.Worker) -> Target:
+    target = open_target(job.target, disk, worker.build_dir, job.settings, worker.events)
+    target.attach(caches)
+    return target
 
 
 def _opening(job: Job) -> Opening:

@@ -29,6 +29,7 @@ from pathlib import Path
 from dib_py.base import BaseImage, image_cache
 from dib_py.events import Events
 from dib_py.packages import PackageCache
+from dib_py.phases import PHASES, POST_INSTALL, Phase
 from dib_py.plan import Plan
 from dib_py.settings import Settings
 from dib_py.target import CacheTree
@@ -40,14 +41,16 @@ _KEPT = b"kept\n"  # in the lock of a build whose downloads may go into the cach
 
 
 @contextmanager
-def opened(plan: Plan, settings: Settings, base: BaseImage | None, events: Events) -> Iterator[CacheTree]:
+def opened(
+    plan: Plan, settings: Settings, base: BaseImage | None, events: Events, *, reached: Phase | None = None
+) -> Iterator[CacheTree]:
     """A build's package caches, for :meth:`dib_py.target.Target.attach`; at the end its downloads are kept.
 
-    An image that nobody vouches for gets what others downloaded, but what it leaves is not kept: later builds would
-    install it.
+    ``reached`` is the phase of the last step that is not run. An image that nobody vouches for gets what others
+    downloaded, but what it leaves is not kept: later builds would install it.
     """
     directory = cache_directory(plan, settings)
-    if directory is None:
+    if directory is None or (reached is not None and PHASES.index(reached) > PHASES.index(POST_INSTALL)):
         yield NONE
         return
     cache = Cache(directory, plan.packages.caches)

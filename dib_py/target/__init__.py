@@ -7,10 +7,10 @@ symbolic links in them are resolved inside the guest's root, never against this 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from dib_py.disk.layout import Layout
@@ -58,6 +58,23 @@ class CacheTree:
     def source(self, path: str) -> Path:
         """What is in place of the guest's directory ``path``."""
         return self.root / path.lstrip("/")
+
+    def alone_in(self, listdir: Callable[[str], Iterable[str]]) -> bool:
+        """Whether a guest is empty, but for the directories of the early caches, which may be in its first layers."""
+        expected: dict[str, set[str]] = {"/": {"lost+found"}}
+        for path in map(PurePosixPath, self.early):
+            for directory in (path, *path.parents):
+                expected.setdefault(str(directory), set())
+                if directory.name:
+                    expected.setdefault(str(directory.parent), set()).add(directory.name)
+        waiting = [PurePosixPath("/")]
+        while waiting:
+            directory = waiting.pop()
+            names = set(listdir(str(directory)))
+            if names - expected[str(directory)]:
+                return False
+            waiting += [directory / name for name in names if str(directory / name) in expected]
+        return True
 
 
 @dataclass(frozen=True)

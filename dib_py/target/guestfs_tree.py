@@ -30,8 +30,6 @@ from dib_py.target.guestfs_files import GuestFiles
 from dib_py.target.guestfs_push import RECEIVE, Pushed
 from dib_py.target.host import TREE_NAME, with_sudo
 
-EMPTY = {"lost+found"}  # what a freshly made filesystem holds
-
 # Bind mounts for package caches that well-known hooks make: without them, packages are only downloaded again. Other
 # entries are what bootstrapping hooks may leave mounted, and the appliance has of its own.
 HARMLESS = (
@@ -68,7 +66,7 @@ class HostTree:
         """The tree as a writable path; at the end the guest has what was done there, unless that ended in an error."""
         if self._root is not None:
             raise TargetError("the guest's tree is open already")
-        empty = not set(self._files.listdir("/")) - EMPTY
+        empty = self.caches.alone_in(self._files.listdir)
         with self._plain() if empty else self._overlaid() as (root, pushed):
             self._root, self._pushed = root, pushed
             try:

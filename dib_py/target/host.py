@@ -268,11 +268,8 @@ class HostTarget(GuestTree):
 
     @contextmanager
     def tree(self) -> Iterator[Path]:
-        with self._in_place(self._caches.early if self._is_empty() else ()):
+        with self._in_place(self._caches.early if self._caches.alone_in(self.listdir) else ()):
             yield self.root
-
-    def _is_empty(self) -> bool:
-        return not set(self.listdir("/")) - {"lost+found"}
 
     @contextmanager
     def _in_place(self, caches: Sequence[str]) -> Iterator[None]:
