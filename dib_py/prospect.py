@@ -11,6 +11,7 @@ from dib_py.base.known import known_digest
 from dib_py.errors import HostError
 from dib_py.explain import FOLLOWS, Why, explain
 from dib_py.layers.integrity import Broken
+from dib_py.layers.keeping import lenders
 from dib_py.layers.record import Record
 from dib_py.layers.store import Store, store_directory
 from dib_py.layers.walk import Walk, walk
@@ -66,6 +67,10 @@ def look(settings: Settings) -> Prospect:
     base = known_digest(plan.base, settings) if plan.base else ""
     keys = StepKeys(plan, epoch=fresh, secret=store.secret if store else None, base_digest=base)
     found = walk(plan, keys, store)
+    for other in [] if settings.no_cache else lenders(settings):
+        theirs = walk(plan, keys, other)
+        if theirs.replayed > found.replayed:
+            store, found = other, theirs
     known = {(one.step.phase, one.step.name): one.ingredients.key for one in found.steps}
     steps = tuple(replace(step, key=known.get((step.phase, step.name), "")) for step in plan.steps)
     return Prospect(replace(plan, steps=steps), tuple(_outlooks(plan, found, store, base)), trouble)

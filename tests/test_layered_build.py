@@ -175,6 +175,19 @@ def test_two_builds_of_the_same_do_it_once(tmp_path: Path, debian_tree: Path) ->
     assert made[0] == made[1]
 
 
+def test_layers_of_another_store_are_taken_over(built: Path, debian_tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "elements", tmp_path / "elements")
+    before = {path: path.stat().st_mtime_ns for path in (built / "cache" / "layers").rglob("*.qcow2")}
+    words = ("-t", "raw", "--cache-from", str(built / "cache"), "tiny", "probe", "late")
+    code, output = build(tmp_path, debian_tree, *words)
+    assert code == 0, output[-3000:]
+    assert ran(output) == []
+    assert (tmp_path / "out.exported").read_text() == "exported\n"
+    assert {path: path.stat().st_mtime_ns for path in (built / "cache" / "layers").rglob("*.qcow2")} == before
+    code, output = build(tmp_path, debian_tree, "-t", "raw", "-o", "other", "tiny", "probe", "late")
+    assert ran(output) == ["cleanup.d/60-probe"]
+
+
 def test_without_layers_nothing_is_kept(tmp_path: Path, debian_tree: Path) -> None:
     code, output = build(tmp_path, debian_tree, "-t", "raw", "--no-cache", "tiny")
     assert code == 0, output[-3000:]

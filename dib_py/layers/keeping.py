@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from dib_py.base import BaseImage
 from dib_py.events import Events, LayerHit, StepOutput
+from dib_py.layers.importing import adopt
 from dib_py.layers.locks import Flight
 from dib_py.layers.record import BaseRecord, Record
 from dib_py.layers.session import Session
 from dib_py.layers.store import Store
 from dib_py.layers.walk import Walk, walk
 from dib_py.plan import Plan, Step
+from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.step_keys import StepKeys
 
@@ -54,11 +56,10 @@ def keeping(plan: Plan, base: BaseImage | None, store: Store, events: Events) ->
     keys = StepKeys(plan, epoch=plan.epoch, secret=store.secret, base_digest=base.digest if base else "")
     below = None if base is None else BaseRecord(str(base.path), base.format, base.digest)
     with store.session(build_root(plan.settings)) as session, ExitStack() as flights:
-        while True:
+        found = walk(plan, keys, store, session.use)
+        if store.writable and not found.complete and _borrow(found, plan, keys, store, session, events):
             found = walk(plan, keys, store, session.use)
-            if found.complete:
-                yield Keeping(plan, found, keys, store, session, None, below)
-                return
+        while not found.complete:
             flight = session.flight(found.next_key, waiting=lambda: events.info(_WAITING))
             if flight is not None:
                 flights.push(flight)
@@ -67,3 +68,22 @@ def keeping(plan: Plan, base: BaseImage | None, store: Store, events: Events) ->
                 yield Keeping(plan, again, keys, store, session, flight, below)
                 return
             flights.close()  # another build has done that step meanwhile
+            found = again
+        yield Keeping(plan, found, keys, store, session, None, below)
+
+
+def lenders(settings: Settings) -> list[Store]:
+    """The stores of ``--cache-from``, which are only read; HostError for one that can't be."""
+    return [Store.open(directory.absolute() / "layers", read_only=True) for directory in settings.cache_from]
+
+
+def _borrow(found: Walk, plan: Plan, keys: StepKeys, store: Store, session: Session, events: Events) -> bool:
+    """Copy the layers by which other stores are ahead of this one; returns whether there were any."""
+    most = found.replayed
+    for other in lenders(plan.settings):
+        theirs = walk(plan, keys, other)
+        if theirs.replayed > most:
+            events.info(f"taking layers from {other.directory}")
+            if adopt(store, session, other, theirs.records[-1].key):
+                most = theirs.replayed
+    return most > found.replayed

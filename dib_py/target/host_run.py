@@ -23,6 +23,8 @@ from pathlib import Path
 from dib_py.errors import HostError
 from dib_py.target import HookTimeout, Output
 
+UMASK = 0o022  # whatever the caller's is: it would get into images, and is in no key
+
 _CHUNK = 65536
 _END_WITHIN = 10.0  # seconds for a killed namespace to be gone
 
@@ -53,6 +55,7 @@ def run(
             env=dict(env),
             cwd=None if root else cwd,
             start_new_session=True,
+            umask=UMASK,
         )
     assert process.stdout is not None
     with process.stdout as pipe:
@@ -74,6 +77,7 @@ def interactive(
         stdout=terminal,
         stderr=terminal,
         env=dict(env),
+        umask=UMASK,
     )
     try:
         process.wait()
