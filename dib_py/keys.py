@@ -22,9 +22,11 @@ KEYED, SET = "hmac-sha256:", "set"  # how a secret's value looks in a key's ingr
 ABI = 1  # raised when the engine does something to the guest differently, without a change in its shell files
 
 # Variables that begin with DIB_ and yet say nothing of the image, or only where something names them: how output is
-# shown, what was typed, how the disk is cut at the end (the closing step has that), what is said otherwise.
+# shown, what was typed, where downloads are kept, how the disk is cut at the end (the closing step has that), what is
+# said otherwise.
 NOT_BY_PREFIX = frozenset(
     [
+        "DIB_APT_LOCAL_CACHE",
         "DIB_ARGS",
         "DIB_ENV",
         "DIB_PYTHON_EXEC",

@@ -1,4 +1,4 @@
-"""Hooks that run on the machine that builds: manifests, install types, sources, downloads, the apt cache."""
+"""Hooks that run on the machine that builds: manifests, install types, sources, downloads, keys."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ def test_answers_of_the_server(tmp_path: Path, answer: str, code: int) -> None:
     assert target.read_text() == "old"
 
 
-# -- dpkg's cache and keys
+# -- dpkg's keys
 
 
 def test_keys_come_into_the_image(build: Build) -> None:
@@ -313,24 +313,3 @@ def test_keys_come_into_the_image(build: Build) -> None:
     assert not (build.tree / "etc/apt").exists()
     build.hook("root.d/09-apt-keyring", DIB_ADD_APT_KEYS=str(keys))
     assert (build.tree / "etc/apt/trusted.gpg.d/a.gpg").read_text() == "key"
-
-
-def test_downloads_are_kept_for_the_next_build(build: Build) -> None:
-    build.merge("dpkg", "manifests")
-    cache = build.cache / "apt/debian"
-    mine, other = cache / ".build.mine", cache / ".build.other"
-    for directory in (mine, other):
-        (directory / "partial").mkdir(parents=True)
-        (directory / f"{directory.suffix[1:]}_1.0_all.deb").write_text("package")
-    (mine / "partial/half_1.0_all.deb").write_text("pack")
-    (build.directory / "apt-cache").write_text(f"{mine}\n")
-    build.hook("cleanup.d/90-keep-downloads")
-    assert {path.name for path in cache.glob("*.deb")} == {"mine_1.0_all.deb", "other_1.0_all.deb"}
-    assert not mine.exists()
-    assert other.exists(), "another build may be at work there"
-    build.hook("cleanup.d/90-keep-downloads")  # nothing is left to do
-
-
-def test_without_the_cache_nothing_is_mounted(build: Build) -> None:
-    build.merge("dpkg", "manifests").hook("root.d/50-shared-apt-cache", DIB_APT_LOCAL_CACHE="0")
-    assert not (build.cache / "apt").exists()
