@@ -38,7 +38,7 @@ _ELEMENT_PLACES = re.compile(rb"\b(?:IMAGE_ELEMENT_YAML|get_image_element_array|
 # Hooks that install-types may link beside these directories; they are steps of their own then.
 _INSTALL_TYPES = re.compile(r"install\.d/[^/]+-install/[^/]+")
 # A line of environment.d whose effect is known when the plan has sourced it: it depends on nothing but variables.
-_VALUE = rb"\$\w+|\$\{\w+(?::?[-=][^{}$`\\]*)?\}"
+_VALUE = rb"\$\w+|\$\{\w+(?::?[-=](?:[^{}$`\\]|\$\w+|\$\{\w+\})*)?\}"
 _PLAIN = re.compile(
     rb"""[ \t]*(?:\#.*|(?:export[ \t]+)?[A-Za-z_]\w*=(?:"(?:[^"$`\\]|%s)*"|'[^']*'|(?:[\w.,:/@%%+=-]|%s)*)"""
     rb"""|export[ \t]+[A-Za-z_]\w*)?[ \t]*""" % (_VALUE, _VALUE)

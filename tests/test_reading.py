@@ -194,6 +194,7 @@ def test_hooks_of_install_types_count_by_name_and_mode_until_they_run(tmp_path: 
 @pytest.mark.parametrize(
     "line",
     [
+        "export SAVED=${SAVED:-${IMAGE_NAME}.d/}",
         "# $(words)",
         "",
         "export A=1",
