@@ -82,11 +82,15 @@ def cache_directory(plan: Plan, settings: Settings) -> Path | None:
 
 @dataclass(frozen=True)
 class Build:
-    """A build's directories below ``root``, each at the guest's own path; ``lock`` is held as long as it lasts."""
+    """A build's directories below ``root``, each at the guest's own path; ``lock`` is held as long as it lasts.
+
+    ``had`` are the files that it began with, None where nobody knows any more.
+    """
 
     root: Path
     lock: int
     keep: bool
+    had: frozenset[tuple[int, ...]] | None = None
 
 
 class Cache:
@@ -105,12 +109,13 @@ class Cache:
         with self._locked():
             self._take_over_leftovers()
             root = self._builds / secrets.token_hex(8)
-            build = Build(root, _create_locked(_lock_of(root)), keep)
-            os.write(build.lock, _KEPT if keep else b"")
+            lock = _create_locked(_lock_of(root))
+            os.write(lock, _KEPT if keep else b"")
+            had: list[Path] = []
             for one in self._caches:
                 _make(_below(root, one.path), root)
-                _link_tree(_below(self.files, one.path), _below(root, one.path))
-        return build
+                had += _link_tree(_below(self.files, one.path), _below(root, one.path))
+        return Build(root, lock, keep, frozenset(map(_identity, had)))
 
     def tree(self, build: Build) -> CacheTree:
         """The build's directories, as a target takes them."""
@@ -126,7 +131,7 @@ class Cache:
         try:
             if build.keep:
                 for one in self._caches:
-                    self._harvest(one, _below(build.root, one.path))
+                    self._harvest(one, _below(build.root, one.path), build.had)
         finally:
             shutil.rmtree(build.root, ignore_errors=True)
             if not build.root.exists():
@@ -145,15 +150,17 @@ class Cache:
             with suppress(OSError):
                 self._finish(Build(path.with_suffix(""), lock, os.read(lock, len(_KEPT)) == _KEPT))
 
-    def _harvest(self, cache: PackageCache, own: Path) -> None:
+    def _harvest(self, cache: PackageCache, own: Path, had: frozenset[tuple[int, ...]] | None) -> None:
+        """Link what is new in ``own``; it replaces what is kept under the same name, unless that may be newer."""
         for file in _matching(own, cache.keep):
             kept = _below(self.files, cache.path) / file.relative_to(own)
-            if not (kept.exists() and kept.samefile(file)):
+            if not kept.exists() if had is None else _identity(file) not in had:
                 _settle(file)
                 _make(kept.parent, self.files)
                 fresh = kept.with_name(f".{secrets.token_hex(8)}")
                 _link(file, fresh)
                 fresh.replace(kept)
+                fresh.unlink(missing_ok=True)  # a rename of one name of a file to another one does nothing
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -187,8 +194,9 @@ def _make(directory: Path, top: Path) -> None:
             (top / one).chmod(0o755)
 
 
-def _link_tree(source: Path, destination: Path) -> None:
-    """Link all files of a directory, but for what a killed build did not finish."""
+def _link_tree(source: Path, destination: Path) -> list[Path]:
+    """Link all files of a directory, but for what a killed build did not finish; returns the links."""
+    links = []
     for place, _, names in os.walk(source):
         directory = destination / Path(place).relative_to(source)
         _make(directory, destination)
@@ -197,6 +205,14 @@ def _link_tree(source: Path, destination: Path) -> None:
                 Path(place, name).unlink()
             else:
                 _link(Path(place, name), directory / name)
+                links.append(directory / name)
+    return links
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    """What tells a file from another one that takes its name, or its place on the disk."""
+    status = file.lstat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _link(source: Path, destination: Path) -> None:
