@@ -207,6 +207,8 @@ def _opening(job: Job) -> Opening:
         return Opening(job.plan, job.base, job.target)
     records = kept.walk.records
     opening = Opening.behind(job.plan, job.base, job.target, records, kept.walk.chain)
+    if not kept.store.writable:
+        return opening
     below = kept.session.layer_name(records[-1].key) if records else None
     return replace(opening, overlay=kept.session.overlay(), backing_name=below)
 

@@ -175,6 +175,60 @@ def test_two_builds_of_the_same_do_it_once(tmp_path: Path, debian_tree: Path) ->
     assert made[0] == made[1]
 
 
+def test_two_builds_that_begin_alike_share_what_they_share(tmp_path: Path, debian_tree: Path) -> None:
+    add_hook(tmp_path, "slow", "install.d/50-slow", "sleep 2; cat /proc/sys/kernel/random/uuid > /made")
+    add_hook(tmp_path, "more", "install.d/60-more", "cat /made > /more")
+    lists = {"a": ("tiny", "slow"), "b": ("tiny", "slow", "more")}
+    both = [start(tmp_path, debian_tree, "-t", "raw", "-o", name, *names) for name, names in lists.items()]
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum(ran(output).count("install.d/50-slow") for output in outputs) == 1
+    made, more = (
+        subprocess.run(["debugfs", "-R", f"cat /{name}", tmp_path / image], capture_output=True, check=True).stdout
+        for name, image in (("made", "a.raw"), ("more", "b.raw"))
+    )
+    assert made
+    assert made == more
+
+
+def test_a_store_that_cannot_be_written_is_good_for_hits(built: Path, debian_tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "elements", tmp_path / "elements")
+    add_hook(tmp_path, "late", "finalise.d/60-two", "# another comment\necho two > /two")
+    (tmp_path / "cache").mkdir()
+    before = set((built / "cache" / "layers").rglob("*"))
+    subprocess.run(["mount", "--bind", built / "cache", tmp_path / "cache"], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "cache"], check=True)
+        code, output = build(tmp_path, debian_tree, "-t", "raw", "tiny", "probe", "late")
+    finally:
+        subprocess.run(["umount", tmp_path / "cache"], check=True)
+    assert code == 0, output[-3000:]
+    assert ran(output) == ["finalise.d/60-two", "cleanup.d/60-probe"]
+    assert set((built / "cache" / "layers").rglob("*")) == before
+
+
+def test_a_base_that_changes_under_its_name_is_another(tmp_path: Path, debian_tree: Path) -> None:
+    assert build(tmp_path, debian_tree, "-t", "qcow2", "--image-size", "1", "tiny")[0] == 0
+    (tmp_path / "out.qcow2").rename(tmp_path / "base.qcow2")
+    add_hook(tmp_path, "late", "install.d/50-late", "echo late > /late")
+    words = ("--base", "base.qcow2", "--trust-base", "-t", "raw", "late")
+    code, output = build(tmp_path, debian_tree, *words)
+    assert code == 0, output[-3000:]
+    assert "install.d/50-late" in ran(output)
+    code, output = build(tmp_path, debian_tree, *words)
+    assert ran(output) == []
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\necho other > /other\n")
+    code, output = build(tmp_path, debian_tree, "-t", "qcow2", "--image-size", "1", "--run", str(script), "tiny")
+    assert code == 0, output[-3000:]
+    (tmp_path / "out.qcow2").rename(tmp_path / "base.qcow2")
+    code, output = build(tmp_path, debian_tree, *words)
+    assert code == 0, output[-3000:]
+    assert "install.d/50-late" in ran(output)
+    listed = subprocess.run(["debugfs", "-R", "cat /other", tmp_path / "out.raw"], capture_output=True, check=True)
+    assert listed.stdout == b"other\n"
+
+
 def test_layers_of_another_store_are_taken_over(built: Path, debian_tree: Path, tmp_path: Path) -> None:
     shutil.copytree(built / "elements", tmp_path / "elements")
     before = {path: path.stat().st_mtime_ns for path in (built / "cache" / "layers").rglob("*.qcow2")}
