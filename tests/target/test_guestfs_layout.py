@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from dib_py.disk.layout import (
     VolumeGroup,
 )
 from dib_py.disk.storage_daemon import StorageDaemon, spawn
-from dib_py.errors import BaseError, DiskError
+from dib_py.errors import BaseError, DiskError, TargetError
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target.guestfs import GuestfsTarget
+from tests.target.machines import guestfs_target
 
 pytestmark = [pytest.mark.appliance, pytest.mark.slow]
 
@@ -168,6 +171,44 @@ def test_what_can_not_grow_says_so(target: GuestfsTarget) -> None:
     target.create(Layout("image0", None, table=table, filesystems=filesystems))
     with pytest.raises(DiskError, match="type vfat, which can't grow"):
         target.grow()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Path]:
+    """A directory with room for 48 MiB."""
+    directory = tmp_path / "room"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48M", "none", directory], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+@pytest.mark.root
+def test_going_on_with_volumes_until_this_machine_is_full(
+    target: GuestfsTarget, disk: Disk, tmp_path: Path, room: Path
+) -> None:
+    target.create(volumes())
+    target.mount(target.layout_mounts(volumes()))
+    target.write("/var/kept", b"kept")
+    target.sync()
+    disk.snapshot(tmp_path / "next.qcow2")
+    layers = disk.chain()[:0:-1]
+    overlay = room / "overlay.qcow2"
+    with (
+        pytest.raises(TargetError, match=f"could not be written: {room} on this machine is full"),
+        guestfs_target(tmp_path, layers=layers, overlay=overlay, size=START, capacity=64 * GIB) as (_, again),
+    ):
+        again.mount(again.layout_mounts(volumes()))
+        assert again.read("/var/kept") == b"kept"
+        with pytest.raises(DiskError, match="LVM2_member can't shrink"):
+            again.shrink(GIB)
+        again.mount(again.layout_mounts(volumes()))
+        again.sync()
+        again._room = room
+        again.write("/large", os.urandom(80 * MIB))
+        again.sync()
 
 
 def test_unknown_filesystem(target: GuestfsTarget) -> None:

@@ -7,19 +7,13 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dib_py import namespaces
-from dib_py.disk import Disk
 from dib_py.disk.layout import Filesystem, Layout, Partition, PartitionTable
-from dib_py.disk.storage_daemon import StorageDaemon, spawn
 from dib_py.errors import DiskError, TargetError
-from dib_py.events import Events
-from dib_py.settings import Settings
 from dib_py.target import Mount
 from dib_py.target.host import HostTarget, with_sudo
 from tests.target.contract import (
@@ -36,6 +30,7 @@ from tests.target.contract import (
     small_layout,
     use_early_caches,
 )
+from tests.target.machines import host_target
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 __all__ = ["hooks"]
@@ -43,42 +38,6 @@ __all__ = ["hooks"]
 MIB = 1024**2
 ROOT_UUID = "3d1c1d5e-6a43-4b1f-8a37-0f7e6f2b1001"
 BOOT_UUID = "3d1c1d5e-6a43-4b1f-8a37-0f7e6f2b1002"
-
-
-@contextmanager
-def nested_namespace() -> Iterator[None]:
-    """As a worker is: mounts made inside are seen by later hooks and by nobody outside."""
-    before, cwd = os.open("/proc/self/ns/mnt", os.O_RDONLY), Path.cwd()
-    namespaces.unshare(namespaces.CLONE_NEWNS)
-    try:
-        namespaces.propagation("/", namespaces.MS_SLAVE | namespaces.MS_REC)
-        namespaces.propagation("/", namespaces.MS_SHARED | namespaces.MS_REC)
-        namespaces.propagation("/proc", namespaces.MS_PRIVATE)
-        yield
-    finally:
-        namespaces.enter(before, namespaces.CLONE_NEWNS)
-        os.close(before)
-        os.chdir(cwd)
-
-
-@contextmanager
-def host_target(directory: Path, **options: object) -> Iterator[tuple[Disk, HostTarget]]:
-    """An open host target on a new disk, with a storage daemon outside of its mount namespace."""
-    with serving(directory) as daemon, Disk.create(daemon, directory, **options) as disk:  # type: ignore[arg-type]
-        disk.fuse()
-        with nested_namespace(), HostTarget(disk, directory, Settings(), Events()) as target:
-            yield disk, target
-
-
-@contextmanager
-def serving(directory: Path) -> Iterator[StorageDaemon]:
-    process = spawn(directory)
-    try:
-        with StorageDaemon.connect(directory) as daemon:
-            yield daemon
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,70 @@
+"""Targets opened for tests, each on a disk and a storage daemon of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dib_py import namespaces
+from dib_py.disk import Disk
+from dib_py.disk.storage_daemon import StorageDaemon, spawn
+from dib_py.events import Events
+from dib_py.settings import Settings
+from dib_py.target.guestfs import GuestfsTarget
+from dib_py.target.host import HostTarget
+
+
+@contextmanager
+def nested_namespace() -> Iterator[None]:
+    """As a worker is: mounts made inside are seen by later hooks and by nobody outside."""
+    before, cwd = os.open("/proc/self/ns/mnt", os.O_RDONLY), Path.cwd()
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    try:
+        namespaces.propagation("/", namespaces.MS_SLAVE | namespaces.MS_REC)
+        namespaces.propagation("/", namespaces.MS_SHARED | namespaces.MS_REC)
+        namespaces.propagation("/proc", namespaces.MS_PRIVATE)
+        yield
+    finally:
+        namespaces.enter(before, namespaces.CLONE_NEWNS)
+        os.close(before)
+        os.chdir(cwd)
+
+
+@contextmanager
+def host_target(directory: Path, **options: object) -> Iterator[tuple[Disk, HostTarget]]:
+    """An open host target on a new disk, with a storage daemon outside of its mount namespace."""
+    with running_disk(directory, **options) as disk:
+        disk.fuse()
+        with nested_namespace(), HostTarget(disk, directory, Settings(), Events()) as target:
+            yield disk, target
+
+
+@contextmanager
+def guestfs_target(directory: Path, memory: int = 1024, **options: object) -> Iterator[tuple[Disk, GuestfsTarget]]:
+    """An open guestfs target on a new disk."""
+    with running_disk(directory, **options) as disk, _guestfs(disk, directory, memory) as target:
+        yield disk, target
+
+
+def _guestfs(disk: Disk, directory: Path, memory: int) -> GuestfsTarget:
+    return GuestfsTarget(disk, directory, Settings(memory=memory), Events())
+
+
+@contextmanager
+def running_disk(directory: Path, **options: object) -> Iterator[Disk]:
+    """A disk as :meth:`Disk.create` makes it, with a storage daemon of its own."""
+    with serving(directory) as daemon, Disk.create(daemon, directory, **options) as disk:  # type: ignore[arg-type]
+        yield disk
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[StorageDaemon]:
+    process = spawn(directory)
+    try:
+        with StorageDaemon.connect(directory) as daemon:
+            yield daemon
+    finally:
+        process.terminate()
+        process.wait(10)
