@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py import namespaces
@@ -33,40 +32,6 @@ def mount(root: Path, lower: Path, upper: Path, work: Path, flags: int = 0) -> N
 
 def _has_own_users() -> bool:
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What overlayfs collected, parents first: in ``removed`` a letter and a path, ``W`` for what is gone or was made
-    anew and ``F`` for what is no directory now; in ``present`` the paths that are there."""
-
-    removed: tuple[bytes, ...]
-    present: tuple[bytes, ...]
-
-
-def read_upper(upper: Path) -> Changes:
-    """Read the directory that overlayfs wrote: a character device 0/0 stands for what was deleted, an attribute for a
-    directory that hides the one below it."""
-    removed: list[bytes] = []
-    present: list[bytes] = []
-
-    def visit(path: Path) -> None:
-        relative = os.fsencode(path.relative_to(upper))
-        status = path.lstat()
-        if is_whiteout(status):
-            removed.append(b"W " + relative)
-            return
-        present.append(relative)
-        if not stat.S_ISDIR(status.st_mode):
-            removed.append(b"F " + relative)
-            return
-        if path != upper and is_opaque(path):
-            removed.append(b"W " + relative)
-        for child in sorted(path.iterdir()):
-            visit(child)
-
-    visit(upper)
-    return Changes(tuple(removed), tuple(present))
 
 
 def is_whiteout(status: os.stat_result) -> bool:
