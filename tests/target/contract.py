@@ -389,15 +389,15 @@ class CachesContract:
     """The caches of :func:`cache_tree`, after :func:`use_early_caches`."""
 
     def test_the_guest_has_them_and_the_image_does_not(self, target: Target, hooks: Path) -> None:
-        before = target.listdir("/var/cache/apt/archives")
+        before = target.listdir("/var/cache/apt")
         text = """
             cd /var/cache/apt/archives && cat had.deb && ! test -e /var/cache/made/anything &&
-            mkdir partial && chown 42 partial && chmod 700 partial &&
+            mkdir -p partial && chown 42 partial && chmod 700 partial &&
             echo new > partial/new.deb && mv partial/new.deb new.deb && rm had.deb && ls -d [hnp]*
         """
         with target.guest_mounts(hooks):
             assert script(target, text) == (0, "downloaded before\nnew.deb\npartial\n")
-        assert target.listdir("/var/cache/apt/archives") == before
+        assert target.listdir("/var/cache/apt") == before
         assert target.listdir("/var/cache/made") == []
         with target.guest_mounts(hooks):
             assert script(target, "cat /var/cache/apt/archives/new.deb") == (0, "new\n")
