@@ -14,15 +14,16 @@ from dib_py.artefacts import Catcher
 from dib_py.base import BaseImage, image_cache, obtain
 from dib_py.checkpoints import Checkpoints
 from dib_py.disk import Disk
-from dib_py.disk.chain import Chain
+from dib_py.disk.chain import Chain, ImageFile
 from dib_py.disk.size import GIB, check_space
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.element import builtin_elements_dir
 from dib_py.environment import Places
-from dib_py.errors import BaseError
+from dib_py.errors import BaseError, DibError
 from dib_py.events import BuildFinished, BuildStarted, Events, OutputKept, Subscriber
 from dib_py.image_build import ImageBuild
 from dib_py.layers.keeping import Keeping, keeping
+from dib_py.layers.merge import LONGEST, merge_long
 from dib_py.layers.outputs import Outputs
 from dib_py.layers.store import Store
 from dib_py.layers.walk import Walk, as_far
@@ -142,6 +143,20 @@ def _make_layers(job: Job, worker: supervisor.Worker, kept: Keeping, places: Pla
     beside = catcher.publish()  # first, so that an old image that a hook removed is not the new one
     written = output.write_all(image, job.settings, worker.events, worker.partial)
     Outputs(kept.store).remember(key, job.settings, [*written, *(path for path in beside if path.exists())])
+    if len(image.files) > LONGEST:
+        _shorten(job, worker, kept, key)
+
+
+def _shorten(job: Job, worker: supervisor.Worker, kept: Keeping, key: str) -> None:
+    """Merge layers of the chain that the image was made of; whatever keeps it from that, the image is there."""
+    base = ImageFile(job.base.path.absolute(), job.base.format) if job.base else None
+    try:
+        with StorageDaemon.connect(worker.daemon_directory) as daemon:
+            merged = merge_long(kept.store, kept.session, key, daemon, base)
+    except DibError as error:
+        worker.events.info(f"the chain of layers stays long: {error}")
+    else:
+        worker.events.info(f"the chain of layers was long: {len(merged)} became part of those above them")
 
 
 def _catcher(job: Job, kept: Keeping, places: Places, worker: supervisor.Worker) -> Catcher:
