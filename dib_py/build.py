@@ -156,7 +156,8 @@ def _shorten(job: Job, worker: supervisor.Worker, kept: Keeping, key: str) -> No
     except DibError as error:
         worker.events.info(f"the chain of layers stays long: {error}")
     else:
-        worker.events.info(f"the chain of layers was long: {len(merged)} became part of those above them")
+        if merged:  # none where others use all of them
+            worker.events.info(f"the chain of layers was long: {len(merged)} became part of those above them")
 
 
 def _catcher(job: Job, kept: Keeping, places: Places, worker: supervisor.Worker) -> Catcher:
