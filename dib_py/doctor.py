@@ -77,6 +77,7 @@ PROGRAMS = (
     Program("rsync", ELEMENTS, "copies source-repositories", "rsync", "rsync", required=False),
     Program("curl", ELEMENTS, "fetches files", "curl", "curl", required=False),
     Program("zstd", ELEMENTS, "unpacks base images, packs layers", "zstd", "zstd", required=False),
+    Program("gpgv", ELEMENTS, "verifies publishers' signatures", "gpgv", "gnupg2", required=False),
     Program("dot", ELEMENTS, "draws graphs as svg", "graphviz", "graphviz", required=False),
 )
 

@@ -10,9 +10,10 @@ from dib_py.base.cache import image_cache, locked
 from dib_py.base.checksum import Checksum, from_published, parse_digest
 from dib_py.base.download import PATIENCE, Partial, Patience
 from dib_py.base.fetch import Fetched, Fetcher
-from dib_py.base.image_format import compression, detect, examine, read_prefix
-from dib_py.base.spec import BaseSpec, local_path
-from dib_py.base.transport import Version
+from dib_py.base.image_format import compression, detect, examine, is_page, read_prefix
+from dib_py.base.signature import CLEARSIGNED, signed_text
+from dib_py.base.spec import ASKED_FOR, BaseSpec, local_path
+from dib_py.base.transport import Version, shown
 from dib_py.base.unpack import plain_name, unpack
 from dib_py.errors import BaseError
 from dib_py.events import Events
@@ -37,7 +38,7 @@ class BaseImage:
 def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patience = PATIENCE) -> BaseImage:
     """The base image that ``spec`` asks for, ready to be opened; BaseError if it can't be had or is none."""
     fetcher = Fetcher(settings, events, patience)
-    checksum = _expected(spec, fetcher)
+    checksum = _expected(spec, fetcher, events)
     file = local_path(spec.location)
     if file:
         fetched = _local(file, spec, checksum, fetcher)
@@ -55,14 +56,13 @@ def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patienc
     return BaseImage(path, image_format, size, f"sha256:{digest}", verified, str(spec))
 
 
-def _expected(spec: BaseSpec, fetcher: Fetcher) -> Checksum | None:
+def _expected(spec: BaseSpec, fetcher: Fetcher, events: Events) -> Checksum | None:
     """The checksum that the base must have, looked up in the publisher's file where it was not given."""
     if not spec.checksum:
         return None
     if given := parse_digest(spec.checksum):
         return given
-    file = local_path(spec.checksum)
-    path = fetcher.fetch(spec.checksum).path if file is None else file
+    path = _listed(spec.checksum, fetcher)
     try:
         with path.open("rb") as opened:
             text = opened.read(LONGEST_LIST).decode(errors="replace")
@@ -70,7 +70,32 @@ def _expected(spec: BaseSpec, fetcher: Fetcher) -> Checksum | None:
         raise BaseError(
             f"checksum {spec.checksum} is neither a digest nor a file that can be read: {error.strerror}"
         ) from error
-    return from_published(text, spec.location, spec.checksum)
+    return from_published(_vouched_for(text, spec, fetcher, events), spec.location, spec.checksum)
+
+
+def _listed(location: str, fetcher: Fetcher) -> Path:
+    """A publisher's small file, of this machine or fetched; a web page in its place is not kept."""
+    file = local_path(location)
+    return (
+        fetcher.fetch(location, check=functools.partial(_refuse_page, name=shown(location))).path
+        if file is None
+        else file
+    )
+
+
+def _refuse_page(file: Path, name: str) -> None:
+    if is_page(read_prefix(file)):
+        raise BaseError(f"{name} is an HTML page", hint="the mirror, or a proxy before it, answers something else")
+
+
+def _vouched_for(text: str, spec: BaseSpec, fetcher: Fetcher, events: Events) -> str:
+    """What the publisher signed of a checksum file; all of it where nothing is signed, or nobody's keys are known."""
+    if not spec.keyring:
+        if spec.source != ASKED_FOR and (spec.signature or CLEARSIGNED in text):
+            events.warning(f"the signature of {shown(spec.checksum)} is not checked: no keyring is known for it")
+        return text
+    signature = _listed(spec.signature, fetcher) if spec.signature else None
+    return signed_text(text, signature, Path(spec.keyring), shown(spec.checksum))
 
 
 def _local(file: Path, spec: BaseSpec, checksum: Checksum | None, fetcher: Fetcher) -> Fetched:

@@ -65,11 +65,15 @@ def detect(prefix: bytes) -> str:
     raise BaseError(f"is no disk image{_impression(prefix)}")
 
 
+def is_page(prefix: bytes) -> bool:
+    """Whether a file that begins so is a web page: what mirrors and captive portals answer when something is wrong."""
+    return prefix.lstrip()[:200].lower().startswith((b"<!doctype html", b"<html"))
+
+
 def _impression(prefix: bytes) -> str:
     if not prefix:
         return ": it is empty"
-    start = prefix.lstrip()[:200].lower()
-    if start.startswith((b"<!doctype html", b"<html")):
+    if is_page(prefix):
         return " but an HTML page"
     if not prefix.strip(b"\0"):
         return ": it begins with zeros, with neither a partition table nor a filesystem"

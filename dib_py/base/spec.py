@@ -17,18 +17,26 @@ from dib_py.errors import BaseError, FileError, nearest
 from dib_py.settings import Settings
 
 FILE = "base-image.yaml"
-_KEYS = ("url", "checksum")
+ASKED_FOR = "--base or DIB_LOCAL_IMAGE"  # the source of what the user names
+_KEYS = ("url", "checksum", "signature", "keyring")
+_OPTIONAL = ("signature", "keyring")
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\$))")  # ${NAME}; $$ is a dollar
 
 
 @dataclass(frozen=True)
 class BaseSpec:
     """``location`` is an absolute path or an address; ``checksum`` is ``[ALGORITHM:]DIGEST``, the path or address of a
-    checksum file, or empty; ``source`` is who asked for it, for messages."""
+    checksum file, or empty; ``source`` is who asked for it, for messages.
+
+    ``signature`` is the address of the checksum file's signature, empty where it is in the file itself or there is
+    none; ``keyring`` is the path of the keys that may have made it, empty where none is known.
+    """
 
     location: str
     checksum: str
     source: str
+    signature: str = ""
+    keyring: str = ""
 
     def __str__(self) -> str:
         return shown(self.location) if "://" in self.location else self.location
@@ -37,17 +45,23 @@ class BaseSpec:
 def base_spec(settings: Settings, element: Path | None, environment: Mapping[str, str]) -> BaseSpec | None:
     """The base image of a build, or None for a blank disk.
 
-    ``element`` is the ``base-image.yaml`` of the operating-system element; it counts if every variable that it names
-    is set in ``environment``.
+    ``element`` is the ``base-image.yaml`` of the operating-system element; it counts if every variable that its
+    address and checksum name is set in ``environment``.
     """
     if settings.base:
-        return BaseSpec(_absolute(settings.base), settings.base_checksum, "--base or DIB_LOCAL_IMAGE")
+        return BaseSpec(_absolute(settings.base), settings.base_checksum, ASKED_FOR)
     declared = _declared(element, environment) if element else None
     if declared is None:
         if settings.base_checksum:
             raise BaseError("--base-checksum is given, but the build starts from no base image", hint="--base FILE")
         return None
-    return BaseSpec(_absolute(declared["url"]), settings.base_checksum or declared.get("checksum", ""), str(element))
+    url = _absolute(declared["url"])
+    if settings.base_checksum:
+        return BaseSpec(url, settings.base_checksum, str(element))
+    keyring = declared.get("keyring", "")
+    if keyring and element:
+        keyring = str(element.parent / keyring)  # the element may bring it
+    return BaseSpec(url, declared.get("checksum", ""), str(element), declared.get("signature", ""), keyring)
 
 
 def local_path(location: str) -> Path | None:
@@ -73,6 +87,8 @@ def _declared(file: Path, environment: Mapping[str, str]) -> dict[str, str] | No
     complete = True
     for key, value, line in _pairs(file):
         expanded, whole = _expand(value, environment, file, line)
+        if key in _OPTIONAL and not whole:
+            continue
         values[key] = expanded
         complete = complete and whole
     if "url" not in values:
@@ -89,7 +105,7 @@ def _pairs(file: Path) -> list[tuple[str, str, int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(file, f"can't be read: {error}") from error
     if not isinstance(root, yaml.MappingNode):
-        raise FileError(file, f"is no mapping of {' and '.join(_KEYS)}", line=1)
+        raise FileError(file, f"is no mapping of {', '.join(_KEYS)}", line=1)
     return [_pair(file, key, value) for key, value in root.value]
 
 
@@ -97,7 +113,7 @@ def _pair(file: Path, key: yaml.Node, value: yaml.Node) -> tuple[str, str, int]:
     line = key.start_mark.line + 1
     if key.value not in _KEYS:
         meant = nearest(str(key.value), _KEYS)
-        hint = f"did you mean {meant[0]}?" if meant else f"there are {' and '.join(_KEYS)}"
+        hint = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(_KEYS)}"
         raise FileError(file, f"unknown key '{key.value}'", line=line, hint=hint)
     if not isinstance(value, yaml.ScalarNode) or not value.value.strip():
         raise FileError(file, f"{key.value} takes a text", line=line)

@@ -250,7 +250,7 @@ class TestAServerThatLies:
 
     def test_a_page_for_the_list(self, get: Get, publisher: Publisher) -> None:
         publisher.files["SHA512SUMS"] = HTML
-        with pytest.raises(BaseError, match="SHA512SUMS is no checksum file"):
+        with pytest.raises(BaseError, match="SHA512SUMS is an HTML page"):
             get(checksum="SHA512SUMS")
 
 

@@ -78,7 +78,7 @@ def test_a_dollar_is_doubled(tmp_path: Path) -> None:
         ("checksum: y\n", "has no url", None),
         ("url:\n  - x\n", "url takes a text", 1),
         ("url: ''\n", "url takes a text", 1),
-        ("- url\n", "is no mapping of url and checksum", 1),
+        ("- url\n", "is no mapping of url, checksum", 1),
         ("", "is no mapping", 1),
         ("url: x\nchecksum: ${A:-b}\n", "is no variable", 2),
         ("url: x\nurl: [\n", "bad YAML", 3),
@@ -91,3 +91,23 @@ def test_mistakes_are_shown_with_their_place(tmp_path: Path, text: str, message:
         base_spec(Settings(), file, ENVIRONMENT)
     assert caught.value.line == line
     assert caught.value.where == (f"{file}:{line}" if line else str(file))
+
+
+def test_keys_come_with_the_element_or_from_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "base-image.yaml"
+    file.write_text(
+        "url: https://x.example/a\nchecksum: https://x.example/s\nsignature: ${SIGNATURE}\nkeyring: ${KEYS}\n"
+    )
+    spec = base_spec(Settings(), file, {"SIGNATURE": "https://x.example/s.gpg", "KEYS": "keys/x.asc"})
+    assert spec and (spec.signature, spec.keyring) == ("https://x.example/s.gpg", str(tmp_path / "keys/x.asc"))
+    spec = base_spec(Settings(), file, {"KEYS": "/usr/share/keyrings/x.gpg"})
+    assert spec and (spec.signature, spec.keyring) == ("", "/usr/share/keyrings/x.gpg")
+    spec = base_spec(Settings(), file, {})
+    assert spec and (spec.location, spec.signature, spec.keyring) == ("https://x.example/a", "", "")
+
+
+def test_a_checksum_that_was_given_needs_no_signature(tmp_path: Path) -> None:
+    file = tmp_path / "base-image.yaml"
+    file.write_text("url: https://x.example/a\nsignature: https://x.example/s.gpg\nkeyring: x.asc\n")
+    spec = base_spec(Settings(base_checksum="a" * 64), file, {})
+    assert spec and (spec.signature, spec.keyring) == ("", "")
