@@ -11,7 +11,7 @@ from dib_py.base.checksum import Checksum, from_published, parse_digest
 from dib_py.base.download import PATIENCE, Partial, Patience
 from dib_py.base.fetch import Fetched, Fetcher
 from dib_py.base.image_format import compression, detect, examine, is_page, read_prefix
-from dib_py.base.signature import CLEARSIGNED, signed_text
+from dib_py.base.signature import CLEARSIGNED, require_signed, signed_text
 from dib_py.base.spec import ASKED_FOR, BaseSpec, local_path
 from dib_py.base.transport import Version, shown
 from dib_py.base.unpack import plain_name, unpack
@@ -44,6 +44,7 @@ def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patienc
         fetched = _local(file, spec, checksum, fetcher)
     else:
         fetched = fetcher.fetch(spec.location, checksum, functools.partial(_refuse_no_image, name=str(spec)))
+    _require_signature(fetched.path, spec, fetcher, events)
     try:
         path, digest = _plain(fetched, settings, fetcher, events)
         image_format, size = examine(path)
@@ -90,12 +91,28 @@ def _refuse_page(file: Path, name: str) -> None:
 
 def _vouched_for(text: str, spec: BaseSpec, fetcher: Fetcher, events: Events) -> str:
     """What the publisher signed of a checksum file; all of it where nothing is signed, or nobody's keys are known."""
+    if spec.image_signature:
+        return text  # the image says it for itself
     if not spec.keyring:
         if spec.source != ASKED_FOR and (spec.signature or CLEARSIGNED in text):
-            events.warning(f"the signature of {shown(spec.checksum)} is not checked: no keyring is known for it")
+            events.warning(_unchecked(spec.checksum))
         return text
     signature = _listed(spec.signature, fetcher) if spec.signature else None
     return signed_text(text, signature, Path(spec.keyring), shown(spec.checksum))
+
+
+def _require_signature(image: Path, spec: BaseSpec, fetcher: Fetcher, events: Events) -> None:
+    """Raise BaseError unless an image whose publisher signs images is signed, as far as anybody's keys are known."""
+    if not spec.image_signature:
+        return
+    if not spec.keyring:
+        events.warning(_unchecked(spec.location))
+        return
+    require_signed(image, _listed(spec.image_signature, fetcher), Path(spec.keyring), str(spec))
+
+
+def _unchecked(location: str) -> str:
+    return f"the signature of {shown(location)} is not checked: no keyring is known for it"
 
 
 def _local(file: Path, spec: BaseSpec, checksum: Checksum | None, fetcher: Fetcher) -> Fetched:

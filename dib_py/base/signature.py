@@ -1,4 +1,4 @@
-"""Whether a publisher signed a checksum file: OpenPGP signatures, held against a keyring by gpgv."""
+"""Whether a publisher signed an image or its checksum file: OpenPGP signatures, held against a keyring by gpgv."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dib_py.process import CommandFailed, run
 CLEARSIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
 
 _ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL)
-_LONGEST = 60.0  # seconds that gpgv may take
+_LONGEST = 600.0  # seconds that gpgv may take, which reads an image as fast as the disk can
 
 
 def signed_text(text: str, signature: Path | None, keyring: Path, name: str) -> str:
@@ -24,15 +24,25 @@ def signed_text(text: str, signature: Path | None, keyring: Path, name: str) -> 
     ``name`` says what the text is, for messages. BaseError for a signature that is missing, wrong, or of another key.
     """
     with tempfile.TemporaryDirectory(prefix="dib-py-signature-") as scratch:
-        keys, signed = Path(scratch, "keys"), Path(scratch, "signed")
+        file = Path(scratch, "text")
+        file.write_text(text)
+        if signature is None:
+            return _gpgv(keyring, name, "--output", "-", file)
+        require_signed(file, signature, keyring, name)
+        return text
+
+
+def require_signed(file: Path, signature: Path, keyring: Path, name: str) -> None:
+    """Raise BaseError, about ``name``, unless ``signature`` is one of the file by a key of ``keyring``."""
+    _gpgv(keyring, name, signature, file)
+
+
+def _gpgv(keyring: Path, name: str, *arguments: str | Path) -> str:
+    with tempfile.TemporaryDirectory(prefix="dib-py-signature-") as scratch:
+        keys = Path(scratch, "keys")
         keys.write_bytes(_keys(keyring))
-        signed.write_text(text)
-        arguments: list[str | Path] = ["gpgv", "--keyring", keys, "--homedir", scratch]
         try:
-            if signature is not None:
-                run([*arguments, signature, signed], timeout=_LONGEST)
-                return text
-            return run([*arguments, "--output", "-", signed], timeout=_LONGEST)
+            return run(["gpgv", "--homedir", scratch, "--keyring", keys, *arguments], timeout=_LONGEST)
         except CommandFailed as error:
             raise BaseError(
                 f"{name} is not signed as it should be: {_reason(error)}", hint=f"keyring {keyring}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -18,8 +18,8 @@ from dib_py.settings import Settings
 
 FILE = "base-image.yaml"
 ASKED_FOR = "--base or DIB_LOCAL_IMAGE"  # the source of what the user names
-_KEYS = ("url", "checksum", "signature", "keyring")
-_OPTIONAL = ("signature", "keyring")
+_KEYS = ("url", "checksum", "signature", "image-signature", "keyring")
+_OPTIONAL = ("signature", "image-signature", "keyring")
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\$))")  # ${NAME}; $$ is a dollar
 
 
@@ -29,7 +29,8 @@ class BaseSpec:
     checksum file, or empty; ``source`` is who asked for it, for messages.
 
     ``signature`` is the address of the checksum file's signature, empty where it is in the file itself or there is
-    none; ``keyring`` is the path of the keys that may have made it, empty where none is known.
+    none; ``image_signature`` is that of the image itself, where the publisher signs that instead. ``keyring`` is the path
+    of the keys that may have made it, empty where none is known.
     """
 
     location: str
@@ -37,6 +38,7 @@ class BaseSpec:
     source: str
     signature: str = ""
     keyring: str = ""
+    image_signature: str = ""
 
     def __str__(self) -> str:
         return shown(self.location) if "://" in self.location else self.location
@@ -55,13 +57,16 @@ def base_spec(settings: Settings, element: Path | None, environment: Mapping[str
         if settings.base_checksum:
             raise BaseError("--base-checksum is given, but the build starts from no base image", hint="--base FILE")
         return None
-    url = _absolute(declared["url"])
+    spec = BaseSpec(_absolute(declared["url"]), settings.base_checksum or declared.get("checksum", ""), str(element))
     if settings.base_checksum:
-        return BaseSpec(url, settings.base_checksum, str(element))
+        return spec
     keyring = declared.get("keyring", "")
-    if keyring and element:
-        keyring = str(element.parent / keyring)  # the element may bring it
-    return BaseSpec(url, declared.get("checksum", ""), str(element), declared.get("signature", ""), keyring)
+    return replace(
+        spec,
+        signature=declared.get("signature", ""),
+        image_signature=declared.get("image-signature", ""),
+        keyring=str(element.parent / keyring) if keyring and element else "",  # the element may bring it
+    )
 
 
 def local_path(location: str) -> Path | None:

@@ -76,9 +76,9 @@ def fetch(
     """Obtain the image with its list; returns it and what was told."""
     publisher.files = {"x.raw": IMAGE, "SHA256SUMS": LIST}
 
-    def fetched(keyring: Path | str = "", signature: str = "") -> tuple[BaseImage, str]:
-        where = publisher.url(signature) if signature else ""
-        spec = BaseSpec(publisher.url("x.raw"), publisher.url("SHA256SUMS"), "an element", where, str(keyring))
+    def fetched(keyring: Path | str = "", signature: str = "", of_image: str = "") -> tuple[BaseImage, str]:
+        where, whole = (publisher.url(name) if name else "" for name in (signature, of_image))
+        spec = BaseSpec(publisher.url("x.raw"), publisher.url("SHA256SUMS"), "an element", where, str(keyring), whole)
         return obtain(spec, settings, events, patience), said()
 
     return fetched
@@ -153,3 +153,11 @@ def test_a_page_instead_of_a_list(publisher: Publisher, fetch: Fetch) -> None:
     publisher.files["SHA256SUMS"] = b"<html><body>Not found</body></html>"
     with pytest.raises(BaseError, match="SHA256SUMS is an HTML page"):
         fetch()
+
+
+def test_a_signed_image(publisher: Publisher, publisher_key: Signer, other_key: Signer, fetch: Fetch) -> None:
+    publisher.files["x.raw.sig"] = publisher_key.detached(IMAGE)
+    assert fetch(publisher_key.armored, of_image="x.raw.sig")[0].verified
+    with pytest.raises(BaseError, match=r"x\.raw is not signed as it should be: Can't check signature: No public key"):
+        fetch(other_key.keyring, of_image="x.raw.sig")
+    assert "x.raw is not checked: no keyring" in fetch("", of_image="x.raw.sig")[1]
