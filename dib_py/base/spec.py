@@ -29,8 +29,8 @@ class BaseSpec:
     checksum file, or empty; ``source`` is who asked for it, for messages.
 
     ``signature`` is the address of the checksum file's signature, empty where it is in the file itself or there is
-    none; ``image_signature`` is that of the image itself, where the publisher signs that instead. ``keyring`` is the path
-    of the keys that may have made it, empty where none is known.
+    none; ``image_signature`` is that of the image itself, where the publisher signs that instead. ``keyring`` is the
+    path of the keys that may have made it, empty where none is known.
     """
 
     location: str
