@@ -36,7 +36,7 @@ from dib_py.target import CacheTree, Target
 from dib_py.target.choose import choose, open_target, refuse_foreign
 
 # what the engine has in a build's directory, beside the hooks
-OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4")
+OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements")
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 
 
@@ -120,6 +120,7 @@ def _work(job: Job, worker: supervisor.Worker) -> None:
     for directory in (places.images, places.mount):
         directory.mkdir(parents=True, exist_ok=True)
     job.plan.stage(places.hooks)
+    job.plan.link_builtin_elements(places.elements)
     if job.keeping is None:
         image, _ = _fill_disk(job, worker, None)
         output.write_all(image, job.settings, worker.events, worker.partial)

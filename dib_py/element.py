@@ -50,6 +50,11 @@ class Element:
         """The virtual names that it stands for."""
         return read_names(self.path / PROVIDES_FILE)
 
+    @property
+    def is_builtin(self) -> bool:
+        """Whether it came with dib-py."""
+        return self.path.parent == builtin_elements_dir()
+
     @cached_property
     def is_operating_system(self) -> bool:
         return OPERATING_SYSTEM in self.provides

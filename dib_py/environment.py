@@ -24,7 +24,6 @@ import yaml
 from dib_py import phases, process
 from dib_py.disk.layout import Layout
 from dib_py.element import ENVIRONMENT_DIRECTORY as ENVIRONMENT_DIRECTORY
-from dib_py.element import builtin_elements_dir
 from dib_py.errors import HostError
 from dib_py.hooks import MergedHooks, Resolved
 from dib_py.phases import Phase, Side
@@ -72,6 +71,11 @@ class Places:
     def mount(self) -> Path:
         return self.build / "mnt"
 
+    @property
+    def elements(self) -> Path:
+        """Links to the built-in elements that the image is made of."""
+        return self.build / "elements"
+
 
 @dataclass(frozen=True)
 class DiskFacts:
@@ -118,7 +122,7 @@ def build_variables(
     disk = disk or DiskFacts()
     variables = inherited(settings)
     variables.update(_choices(settings))
-    variables.update(_elements(settings, resolution))
+    variables.update(_elements(settings, resolution, places))
     variables.update(_places(settings, places, phase))
     variables.update(_disk(settings, disk, phase))
     variables["LC_ALL"] = "C"
@@ -188,12 +192,15 @@ def _choices(settings: Settings) -> dict[str, str]:
     }
 
 
-def _elements(settings: Settings, resolution: Resolved) -> dict[str, str]:
+def _elements(settings: Settings, resolution: Resolved, places: Places) -> dict[str, str]:
     paths = {element.name: str(element.path) for element in resolution.elements}
+    # of the built-in elements only those of this image: diskimage-builder's package-installs reads every element of a
+    # name that it finds there, also one that another one hides
+    builtin = [places.elements] if any(element.is_builtin for element in resolution.elements) else []
     return {
         "IMAGE_ELEMENT": " ".join(paths),
         "IMAGE_ELEMENT_YAML": _as_yaml(tuple(paths.items())),
-        "ELEMENTS_PATH": ":".join(map(str, (*settings.elements_path, builtin_elements_dir()))),
+        "ELEMENTS_PATH": ":".join(map(str, (*settings.elements_path, *builtin))),
         "_LIB": str(LIBRARY),
     }
 

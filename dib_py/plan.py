@@ -111,6 +111,13 @@ class Plan:
                 shutil.copyfile(step.source, script)
                 script.chmod(0o755)
 
+    def link_builtin_elements(self, directory: Path) -> None:
+        """Make links to the built-in elements of this image, for hooks that look on ``$ELEMENTS_PATH``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for element in self.elements:
+            if element.is_builtin:
+                (directory / element.name).symlink_to(element.path)
+
     def to_json(self) -> str:
         """The plan for programs, as ``dib_py/schema/plan.json`` describes it; secrets are masked."""
         from dib_py.plan_json import to_json

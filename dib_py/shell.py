@@ -140,6 +140,7 @@ def _work(job: Job, worker: supervisor.Worker) -> None:
     for directory in (places.images, places.mount):
         directory.mkdir(parents=True, exist_ok=True)
     plan.stage(places.hooks)
+    plan.link_builtin_elements(places.elements)
     for record in job.records:
         left = job.store.artefacts(record.key) if record.artefacts else None
         if left is not None:

@@ -126,9 +126,16 @@ def test_the_elements_are_told_in_three_ways(tmp_path: Path) -> None:
     paths = {name: str(tmp_path / "with space" / name) for name in ("b", "a")}
     assert variables["IMAGE_ELEMENT"] == "b a"
     assert yaml.safe_load(variables["IMAGE_ELEMENT_YAML"]) == paths
-    assert variables["ELEMENTS_PATH"] == f"/mine:{builtin_elements_dir()}"
+    assert variables["ELEMENTS_PATH"] == "/mine"
     script = 'eval declare -A all=($(get_image_element_array)); for e in b a; do echo "$e=${all[$e]}"; done'
     assert bash(script, variables) == "".join(f"{name}={path}\n" for name, path in paths.items())
+
+
+def test_of_the_builtin_elements_only_those_of_the_image_are_on_the_path(tmp_path: Path) -> None:
+    ours = Element("vm", builtin_elements_dir() / "vm")
+    resolution = SimpleNamespace(elements=(*tree(tmp_path, {"a/x": ""}).elements, ours))
+    variables = build_variables(settings(elements_path=(tmp_path,)), resolution, phases.EXTRA_DATA)
+    assert variables["ELEMENTS_PATH"] == f"{tmp_path}:{Places().elements}"
 
 
 def test_the_functions_are_not_in_the_guest(tmp_path: Path) -> None:
