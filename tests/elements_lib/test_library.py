@@ -68,6 +68,24 @@ def test_kernel_of_the_red_hat_family(tmp_path: Path) -> None:
     assert kernel(tree) == (0, ["vmlinuz-5.14.el9", "initramfs-5.14.el9.img"])
 
 
+def test_kernel_of_alpine_and_arch(tmp_path: Path) -> None:
+    alpine = boot(tmp_path / "alpine", "alpine-release", "vmlinuz-lts", "initramfs-lts", "config-6.6.52-0-lts")
+    assert kernel(alpine) == (0, ["vmlinuz-lts", "initramfs-lts"])
+    arch = boot(tmp_path / "arch", "arch-release", "vmlinuz-linux", "initramfs-linux-fallback.img")
+    assert kernel(arch)[0] == 1, "the fallback is no ramdisk of choice"
+    boot(arch, "arch-release", "initramfs-linux.img")
+    assert kernel(arch) == (0, ["vmlinuz-linux", "initramfs-linux.img"])
+
+
+def test_kernel_of_suse(tmp_path: Path) -> None:
+    names = ("vmlinuz-6.4.0-1-default", "initrd-6.4.0-1-default", "vmlinuz-6.4.0-2-default", "initrd-6.4.0-2-default")
+    tree = boot(tmp_path, "x", *names)
+    assert kernel(tree, DISTRO_NAME="opensuse") == (0, ["vmlinuz-6.4.0-2-default", "initrd-6.4.0-2-default"])
+    for name in ("vmlinuz", "initrd"):
+        (tree / "boot" / name).symlink_to(f"{name}-6.4.0-1-default")
+    assert kernel(tree, DISTRO_NAME="opensuse") == (0, ["vmlinuz-6.4.0-1-default", "initrd-6.4.0-1-default"])
+
+
 def test_kernel_by_pattern(tmp_path: Path) -> None:
     tree = boot(tmp_path, "x", "vmlinuz-a", "vmlinuz-b", "ramdisk-b")
     patterns = {"DIB_BAREMETAL_KERNEL_PATTERN": "vmlinuz*", "DIB_BAREMETAL_INITRD_PATTERN": "ramdisk*"}
