@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "elements/debian-minimal/debian-bootstrap"
+ELEMENTS = Path(__file__).resolve().parents[2] / "elements"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-DEFAULTS = {"DIB_RELEASE": "bookworm", "DIB_DEBIAN_COMPONENTS_WS": "main"}
+DEFAULTS = {"DISTRO_NAME": "debian", "DIB_RELEASE": "bookworm", "DIB_DEBIAN_COMPONENTS_WS": "main"}
 
 
 def apt(tmp_path: Path, **files: str) -> Path:
@@ -23,13 +24,16 @@ def apt(tmp_path: Path, **files: str) -> Path:
 
 
 def host_sources(directory: Path, release: str = "bookworm") -> list[str]:
-    command = [SCRIPTS / "host-sources", release, directory]
+    command = [ELEMENTS / "debootstrap/bootstrap/host-sources", release, directory]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def sources(directory: Path, **variables: str) -> list[str]:
     environment = {"PATH": "/usr/bin:/bin", **DEFAULTS, **variables}
-    command = [SCRIPTS / "sources", directory]
+    merged = directory / "bootstrap"
+    for element in ("debootstrap", "debian-minimal", "ubuntu-minimal"):
+        shutil.copytree(ELEMENTS / element / "bootstrap", merged, dirs_exist_ok=True)
+    command = [merged / "sources", directory]
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
 
 
@@ -156,3 +160,38 @@ def test_a_complete_configuration_is_taken_as_it_is(tmp_path: Path) -> None:
         "one:deb http://a.example/ x main",
         "two:deb http://b.example/ y main",
     ]
+
+
+UBUNTU = {
+    "DISTRO_NAME": "ubuntu",
+    "DIB_RELEASE": "resolute",
+    "DIB_DEBIAN_COMPONENTS_WS": "main universe",
+    "DIB_DISTRIBUTION_MIRROR": "http://mirror.example/ubuntu",
+    "DIB_UBUNTU_MIRROR_DISTS": "updates,security",
+    "DIB_UBUNTU_ARCHIVE_KEYRING": "",
+}
+
+
+def test_ubuntu_has_its_pockets_in_one_place(tmp_path: Path) -> None:
+    assert sources(apt(tmp_path, debian_sources=DEB822), **UBUNTU) == [
+        "default:deb http://mirror.example/ubuntu resolute main universe",
+        "updates:deb http://mirror.example/ubuntu resolute-updates main universe",
+        "security:deb http://mirror.example/ubuntu resolute-security main universe",
+    ]
+
+
+def test_ubuntu_by_its_keyring(tmp_path: Path) -> None:
+    asked = {**UBUNTU, "DIB_UBUNTU_MIRROR_DISTS": "", "DIB_UBUNTU_ARCHIVE_KEYRING": "/usr/share/keyrings/u.gpg"}
+    assert sources(apt(tmp_path), **asked) == [
+        "default:deb [signed-by=/usr/share/keyrings/u.gpg] http://mirror.example/ubuntu resolute main universe"
+    ]
+
+
+def test_a_distribution_that_nothing_is_known_of(tmp_path: Path) -> None:
+    asked = {"DISTRO_NAME": "devuan", "DIB_RELEASE": "daedalus"}
+    assert sources(apt(tmp_path), **asked, DIB_DISTRIBUTION_MIRROR="http://mirror.example/devuan") == [
+        "default:deb http://mirror.example/devuan daedalus main"
+    ]
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        sources(tmp_path / "apt", **asked)
+    assert "no mirror of devuan is known" in raised.value.stderr

@@ -1,0 +1,14 @@
+export DIB_UBUNTU_MIRROR_DISTS=${DIB_UBUNTU_MIRROR_DISTS-updates,security,backports}
+
+# a base image has its kernel
+if [ -n "${DIB_BASE_IMAGE:-}" ]; then
+    export DIB_UBUNTU_KERNEL=${DIB_UBUNTU_KERNEL:-none}
+else
+    export DIB_UBUNTU_KERNEL=${DIB_UBUNTU_KERNEL:-linux-image-generic}
+fi
+
+# of the package ubuntu-keyring, which Debian calls ubuntu-archive-keyring; the image has it at the same place
+if [ -z "${DIB_UBUNTU_ARCHIVE_KEYRING:-}" ] && [ -r /usr/share/keyrings/ubuntu-archive-keyring.gpg ]; then
+    export DIB_UBUNTU_ARCHIVE_KEYRING=/usr/share/keyrings/ubuntu-archive-keyring.gpg
+fi
+export DIB_UBUNTU_ARCHIVE_KEYRING=${DIB_UBUNTU_ARCHIVE_KEYRING:-}
