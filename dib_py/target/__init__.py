@@ -256,3 +256,10 @@ class Target(Protocol):
     def tar_out(self, directory: str, archive: Path, exclude: Sequence[str] = ()) -> None:
         """Write a directory of the guest to a tar archive (numeric owners, xattrs kept)."""
         ...
+
+    def pack(self, output: Output) -> None:
+        """Write all of the guest's files as one tar archive, while neither its mounts nor its tree are open.
+
+        Owners, modes, times, extended attributes, ACLs, hard links, device nodes and holes are kept.
+        """
+        ...

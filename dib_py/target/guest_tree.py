@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from dib_py import namespaces, process
 from dib_py.errors import TargetError
+from dib_py.target import Output, packing
 
 _SYS_OPENAT2 = 437  # the same on every architecture
 _RESOLVE_IN_ROOT = 0x10
@@ -133,6 +134,14 @@ class GuestTree:
             options = ("--sparse", *_TAR_ATTRIBUTES, "--warning=no-file-ignored", *left_out)
             process.run(["tar", "--create", f"--file={archive.absolute()}", f"--directory={path}", *options, "."])
 
+    def pack(self, output: Output) -> None:
+        root = self.root.resolve()
+        points = {point: f"/{point.relative_to(root)}" for point in self._mounted(root)}
+        own = self.own_mount_points()
+        foreign = [path for point, path in points.items() if point not in own]
+        mounted = ["/", *(path for point, path in points.items() if point in own)]
+        process.follow(packing.argv(str(root), mounted, foreign), output)
+
     def own_mount_points(self) -> set[Path]:
         """Where the image's own filesystems are mounted; all else below the root is not part of the image."""
         return {self.root}
@@ -182,11 +191,10 @@ class GuestTree:
         """Patterns for the content of what is mounted below ``path`` and is not the image's."""
         here = path.readlink()
         own = self.own_mount_points()
-        return [
-            f"./{point.relative_to(here)}/*"
-            for point in namespaces.mount_points()
-            if here in point.parents and point not in own
-        ]
+        return [f"./{point.relative_to(here)}/*" for point in self._mounted(here) if point not in own]
+
+    def _mounted(self, here: Path) -> list[Path]:
+        return [point for point in namespaces.mount_points() if here in point.parents]
 
 
 @contextmanager

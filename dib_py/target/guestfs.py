@@ -22,13 +22,23 @@ from dib_py.events import Events
 from dib_py.layers.record import BindMount
 from dib_py.settings import Settings
 from dib_py.state import build_root
-from dib_py.target import CacheTree, Inspection, LeftMounts, Mount, Output, guestfs_caches, guestfs_terminal, host_run
+from dib_py.target import (
+    CacheTree,
+    Inspection,
+    LeftMounts,
+    Mount,
+    Output,
+    guestfs_caches,
+    guestfs_terminal,
+    host_run,
+    packing,
+)
 from dib_py.target import guestfs_inspect as inspection
 from dib_py.target import guestfs_layout as layouts
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.guestfs_appliance import Appliance, Machine, load_bindings
 from dib_py.target.guestfs_files import GuestFiles
-from dib_py.target.guestfs_runner import Program
+from dib_py.target.guestfs_runner import ENVIRONMENT, Program
 from dib_py.target.guestfs_tree import HostTree
 from dib_py.target.host_devices import DISK_NAME
 from dib_py.target.probe import kvm_works
@@ -84,6 +94,7 @@ udevadm trigger --action=change --subsystem-match=block --settle # links by labe
 """
 
 
+_PACKING_ERRORS = "/tmp/packing"
 _END_PROCESSES = "fuser -k -M -m /sysroot >/dev/null 2>&1 || :"
 # The first is for what a bootloader writes beside the filesystems; only the other one tells of errors, on its output.
 _WRITE_BACK = 'sync; [ $# = 0 ] || sync --file-system "$@" || :'
@@ -343,6 +354,17 @@ class GuestfsTarget:
 
     def tar_out(self, directory: str, archive: Path, exclude: Sequence[str] = ()) -> None:
         self._now.tar_out(directory, archive, exclude)
+
+    def pack(self, output: Output) -> None:
+        if self._shared_proc or self._host_tree.files is not None:
+            raise TargetError("the guest can't be packed while its mounts or its tree are open")
+        argv = packing.argv(SYSROOT, (mount.path for mount in self._mounts))
+        script = f'"$@" 2>{_PACKING_ERRORS}'  # a program's output and its errors come as one stream
+        program = Program(["/bin/bash", "-c", script, "bash", *argv], ENVIRONMENT)
+        code = self._appliance.guest_runner.run(program, output)
+        if code != 0:
+            said = self._appliance.engine_runner.check(f"cat {_PACKING_ERRORS}").strip().splitlines()
+            raise TargetError(f"the guest's files can't be read: {said[0] if said else f'exit code {code}'}")
 
 
 def reachable(env: Mapping[str, str]) -> dict[str, str]:

@@ -309,6 +309,49 @@ class FilesContract(InGuest):
         assert member.pax_headers["SCHILY.xattr.user.colour"] == "blue"
 
 
+class PackContract:
+    """All of the guest's files as one archive."""
+
+    def test_pack_keeps_what_files_are(self, target: Target, hooks: Path, tmp_path: Path) -> None:
+        made = (
+            "mkdir /srv/packed && cd /srv/packed && truncate -s 8M sparse &&"
+            " echo x | dd of=sparse bs=1 seek=5000000 conv=notrunc 2>/dev/null && mknod null c 1 3 && mkfifo pipe &&"
+            r" echo odd >$(printf 'b\351') && echo one >one && ln one two && chown 1234:4321 one && chmod 4711 one &&"
+            " ln -s /etc/os-release link && touch -d @1000000000.5 one && mkdir -m 1777 sticky"
+        )
+        archive = tmp_path / "attributes.tar"
+        with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+            member = tarfile.TarInfo("attributes")
+            member.pax_headers = {"SCHILY.xattr.user.colour": "blue", "SCHILY.xattr.trusted.t": "x"}
+            tar.addfile(member)
+        with target.guest_mounts(hooks):
+            assert script(target, made) == (0, "")
+        target.tar_in(archive, "/srv/packed")
+
+        packed = tmp_path / "packed.tar"
+        with packed.open("wb") as file:
+            target.pack(file.write)
+
+        with tarfile.open(packed, errors="surrogateescape") as tar:
+            found = {member.name: member for member in tar}
+        inside = {name[len("./srv/packed/") :]: found[name] for name in found if name.startswith("./srv/packed/")}
+        expected = ["attributes", "b\udce9", "link", "null", "one", "pipe", "sparse", "sticky", "two"]
+        assert list(inside) == expected  # in order
+        assert (inside["sparse"].issparse(), inside["sparse"].size) == (True, 8 * 1024**2)
+        assert (inside["null"].ischr(), inside["null"].devmajor, inside["null"].devminor) == (True, 1, 3)
+        assert inside["pipe"].isfifo()
+        one = inside["one"]
+        assert (one.uid, one.gid, one.mode, one.mtime) == (1234, 4321, 0o4711, 1000000000.5)
+        assert (inside["two"].islnk(), inside["two"].linkname) == (True, "./srv/packed/one")
+        assert (inside["link"].issym(), inside["link"].linkname) == (True, "/etc/os-release")
+        assert inside["sticky"].mode == 0o1777
+        attributes = inside["attributes"].pax_headers
+        assert (attributes["SCHILY.xattr.user.colour"], attributes["SCHILY.xattr.trusted.t"]) == ("blue", "x")
+        assert "./lost+found" not in found
+        assert "./proc" in found
+        assert not [name for name in found if name.startswith(("./proc/", "./sys/", "./dev/pts/", "./tmp/in_target.d"))]
+
+
 class TreeContract:
     """Host-side hooks on the tree."""
 

@@ -85,6 +85,10 @@ class TestFiles(contract.FilesContract):
     pass
 
 
+class TestPack(contract.PackContract):
+    pass
+
+
 class TestTree(contract.TreeContract):
     pass
 

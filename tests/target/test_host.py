@@ -21,6 +21,7 @@ from tests.target.contract import (
     CachesContract,
     DiskContract,
     FilesContract,
+    PackContract,
     RunContract,
     TreeContract,
     cache_tree,
@@ -67,6 +68,10 @@ class TestRun(RunContract):
 
 
 class TestFiles(FilesContract):
+    pass
+
+
+class TestPack(PackContract):
     pass
 
 
