@@ -23,6 +23,8 @@ NAMES = {
     *("bootloader", "cloud-init", "cloud-init-datasources", "growroot", "qga", "acpid", "console", "nozeroconf"),
     *("enable-serial-console", "openssh-server", "runtime-ssh-host-keys", "devuser", "sysprep", "manifests"),
     *("package-installs", "pkg-map", "svc-map", "install-bin", "install-static", "install-types", "dib-init-system"),
+    *("almalinux", "centos", "centos7", "epel", "fedora", "opensuse", "redhat-common", "rhel", "rhel-common", "rocky"),
+    *("rpm-distro", "yum", "zypper"),
     *("source-repositories", "cache-url"),
 }
 OPENING = """
@@ -62,7 +64,7 @@ def test_readme_has_its_variables(element: Element) -> None:
     documented = (element.path / "README.rst").read_text()
     for path in element.environment_files:
         for name in re.findall(r"export (\w+)=", path.read_text()):
-            internal = name in {"DISTRO_NAME", "DIB_INIT_SYSTEM", "EFI_BOOT_DIR", "DIB_BLOCK_DEVICE"}
+            internal = name in {"DISTRO_NAME", "DIB_INIT_SYSTEM", "EFI_BOOT_DIR", "DIB_BLOCK_DEVICE", "YUM"}
             if not internal and not name.endswith(("_WS", "_PACKAGES", "USE_SERIAL_CONSOLE")):
                 assert f"``{name}``" in documented, name
 
@@ -129,7 +131,7 @@ def test_no_two_elements_bring_the_same_file() -> None:
             if element.name.startswith("block-device-"):
                 continue  # of these an image has one
             for path in directory.rglob("*"):
-                if path.is_file():
+                if path.is_file() and path.name != "install-packages":  # an image has one package manager
                     name = str(path.relative_to(element.path))
                     assert name not in seen, f"{name} of {element.name} and {seen[name]}"
                     seen[name] = element.name
