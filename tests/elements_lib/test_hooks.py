@@ -379,7 +379,7 @@ def test_user_with_everything(devuser: Guest) -> None:
 
 def test_user_with_nothing(devuser: Guest) -> None:
     devuser.hook("install.d/50-devuser")
-    assert devuser.calls == ["useradd --create-home dev"]
+    assert devuser.calls == ["useradd --create-home dev", "chpasswd -e"]
     assert not devuser.exists("/etc/sudoers.d")
 
 
