@@ -50,6 +50,11 @@ class Job:
     target: str
     keeping: Keeping | None
 
+    @property
+    def below(self) -> BaseImage | None:
+        """The base image that the disk lies on, if it does."""
+        return None if self.plan.moves_base else self.base
+
 
 def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store | None = None) -> int:
     """Build the image and return the exit code; DibError for what is wrong before work starts.
@@ -148,9 +153,18 @@ def _make_layers(job: Job, worker: supervisor.Worker, kept: Keeping, places: Pla
         _shorten(job, worker, kept, key)
 
 
+def _write_out(job: Job, image: Chain, worker: supervisor.Worker) -> list[Path]:
+    if not job.plan.makes_image:
+        worker.events.info(f"no image is written, as there is {NO_FINAL_IMAGE}")
+        return []
+    tree = functools.partial(finished.opened, image, job.plan, job.base, job.target, worker)
+    return output.write_all(image, job.settings, worker.events, worker.partial, tree)
+
+
 def _shorten(job: Job, worker: supervisor.Worker, kept: Keeping, key: str) -> None:
     """Merge layers of the chain that the image was made of; whatever keeps it from that, the image is there."""
-    base = ImageFile(job.base.path.absolute(), job.base.format) if job.base else None
+    below = job.below
+    base = ImageFile(below.path.absolute(), below.format) if below else None
     try:
         with StorageDaemon.connect(worker.daemon_directory) as daemon:
             merged = merge_long(kept.store, kept.session, key, daemon, base)
@@ -190,7 +204,7 @@ def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> 
     kept = job.keeping
     if kept is not None and kept.walk.complete:
         kept.tell_hits(worker.events)
-        return _whole(kept.walk, job.base), kept.walk.last_key
+        return _whole(kept.walk, job.below), kept.walk.last_key
     opening = _opening(job)
     with ExitStack() as stack:
         daemon = stack.enter_context(StorageDaemon.connect(worker.daemon_directory))

@@ -88,6 +88,7 @@ class DiskFacts:
     size: int | None = None
     devices: Mapping[str, str] = field(default_factory=dict)
     base_image: str = ""  # where it comes from, as the plan says it
+    moved: bool = False  # the base image's content is on a new disk
 
     @classmethod
     def of(cls, layout: Layout) -> DiskFacts:
@@ -234,6 +235,8 @@ def _disk(settings: Settings, disk: DiskFacts, phase: Phase) -> dict[str, str]:
     }
     if disk.base_image:
         variables["DIB_BASE_IMAGE"] = disk.base_image
+    if disk.moved:
+        variables["DIB_BASE_IMAGE_MOVED"] = "1"
     if order >= phases.PHASES.index(phases.BLOCK_DEVICE):
         size = disk.size or settings.image_size
         if size is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +39,11 @@ from dib_py.phases import (
 )
 from dib_py.plan import Plan
 from dib_py.settings import MIB, Settings
-from dib_py.target import Mount, Target
+from dib_py.target import Inspection, Mount, Target
 from dib_py.target.choose import refuse_foreign
 from dib_py.visit import Visit, Visitor
+
+FSTAB = "/etc/fstab"
 
 
 class ImageBuild:
@@ -103,8 +107,8 @@ class ImageBuild:
             self._fit_disk()
         self._phase(BLOCK_DEVICE)
         self._facts = replace(self._facts, devices=self._target.expose_devices(self._layout))
-        if self._layout is not None and not self._begin.is_past(PRE_FINALISE):
-            self._target.write("/etc/fstab", fstab.render(self._layout).encode())
+        if self._layout is not None and self._base is None and not self._begin.is_past(PRE_FINALISE):
+            self._target.write(FSTAB, fstab.render(self._layout).encode())
         self._host_phase(PRE_FINALISE)
         self._guest_phases(FINALISE)
         self._host_phase(CLEANUP)
@@ -119,7 +123,10 @@ class ImageBuild:
     # -- the disk
     def _open_disk(self) -> list[Mount]:
         """Mount the root of the image; returns what is mounted after root.d."""
-        later = self._open_base() if self._layout is None else self._open_layout(self._layout)
+        if self._layout is None:
+            later = self._open_base()
+        else:
+            later = self._open_layout(self._layout) if self._base is None else self._open_moved(self._layout)
         self._facts = replace(self._facts, size=self._disk.size if self._begin.is_past(BLOCK_DEVICE) else None)
         if not self._begin.is_past(EXTRA_DATA):
             self._mount_again(ROOT)
@@ -142,24 +149,42 @@ class ImageBuild:
         self._target.mount([root])
         return later
 
-    def _open_base(self) -> list[Mount]:
+    def _open_moved(self, layout: Layout) -> list[Mount]:
+        """The new disk with the base image's content on it."""
+        self._facts = self._plan.disk_facts
+        if self._begin.reached is not None:
+            self._target.mount(self._target.layout_mounts(layout))
+            return []
+        self._events.info(f"the content of the base image moves to another layout: {layout.source}")
+        found = self._found(functools.partial(self._target.move_in, layout))
+        points = [mount.path for mount in found.mounts]
+        before = self._target.read(FSTAB).decode(errors="surrogateescape") if self._target.exists(FSTAB) else ""
+        self._target.write(FSTAB, fstab.moved(before, layout, points).encode(errors="surrogateescape"))
+        return []
+
+    def _found(self, look: Callable[[Path], Inspection]) -> Inspection:
+        """What is in the base image, if it can be worked on here."""
         assert self._base is not None and self._plan.base is not None  # a plan has a base or a layout
         digest = self._base.digest.replace(":", "-")
         cache = image_cache(self._settings) / "inspected" / f"{self._target.name}-{digest}.json"
         try:
-            found = self._target.inspect(cache)
+            found = look(cache)
         except TargetError as error:
             error.where = error.where or str(self._plan.base)
             raise
         refuse_foreign(found.arch)
+        self._events.info(f"base image: {found.distro} {found.version}, {found.arch}")
+        return found
+
+    def _open_base(self) -> list[Mount]:
+        found = self._found(self._target.inspect)
         self._target.mount(found.mounts)
         if self._settings.image_size is not None and self._begin.reached is None:
             self._target.grow()
         points = tuple(mount.path for mount in found.mounts if mount.path.startswith("/"))
-        self._facts = DiskFacts(
-            found.root_label, found.root_fstype, mountpoints=points, base_image=self._plan.base.location
+        self._facts = replace(
+            self._plan.disk_facts, root_label=found.root_label, root_fstype=found.root_fstype, mountpoints=points
         )
-        self._events.info(f"base image: {found.distro} {found.version}, {found.arch}")
         return []
 
     def _fit_disk(self) -> None:
@@ -192,7 +217,7 @@ class ImageBuild:
             self._authorities = guest.stage_authorities(bundle, self._places.hooks)
 
     def _build_tree(self, later: list[Mount]) -> None:
-        if self._layout is not None and self._begin.reached is None:
+        if self._base is None and self._begin.reached is None:
             guest.hide_lost_and_found(self._target)
         self._host_phase(ROOT)
         if not self._begin.is_past(EXTRA_DATA):
@@ -204,7 +229,7 @@ class ImageBuild:
 
     def _settle_root(self, later: list[Mount]) -> None:
         """What comes between root.d, which makes the tree, and everything that works in it."""
-        if self._layout is not None:
+        if self._layout is not None and self._base is None:
             guest.show_lost_and_found(self._target, self._layout.root.type)
         if guest.is_empty(self._target):
             raise ElementError(

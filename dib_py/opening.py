@@ -11,7 +11,7 @@ from dib_py.disk import GROWING_CAPACITY, Disk
 from dib_py.disk.growth import START_SIZE
 from dib_py.disk.layout import Layout
 from dib_py.disk.partitions import smallest_disk
-from dib_py.disk.size import GIB
+from dib_py.disk.size import GIB, MIB
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.layers.record import BindMount, DiskState, Record
 from dib_py.phases import BY_DIRECTORY, PHASES, Phase
@@ -73,8 +73,11 @@ class Opening:
     def disk(self, daemon: StorageDaemon, directory: Path) -> Disk:
         """Open it; ``directory`` is the build's own."""
         base, layout, state = self.base, self.plan.layout, self.state
+        source = base if self.plan.moves_base else None
+        if source is not None:
+            base = None
         size, capacity = (state.size, state.capacity) if state else self._new_size()
-        return Disk.create(
+        disk = Disk.create(
             daemon,
             directory,
             base=base.path if base else None,
@@ -86,12 +89,15 @@ class Opening:
             overlay=self.overlay,
             backing_name=self.backing_name,
         )
+        if source is not None and state is None:
+            disk.open_source(source.path, source.format)
+        return disk
 
     def beginning(self, disk: Disk) -> Beginning:
         """What the build must know to begin on ``disk``, which :meth:`disk` opened."""
         layout, state = self.plan.layout, self.state
         if state is None:
-            grows = layout is not None and layout.size is None and not self._is_roomy
+            grows = layout is not None and layout.size is None and not self._is_roomy and self.base is None
             return Beginning(DiskState(disk.size, disk.capacity, self._is_roomy, grows), layout)
         return Beginning(state, _with_uuids(layout, state), self.replayed, self.reached, self.mounts)
 
@@ -102,6 +108,8 @@ class Opening:
             return self.plan.settings.image_size, None
         if layout.size is not None:
             return layout.size, None
+        if self.base is not None:  # what moves has the room that it had, beside the other partitions
+            return -(-(self.base.size + smallest_disk(layout)) // MIB) * MIB, None
         capacity = GROWING_CAPACITY if self.target == "guestfs" else None  # an NBD client never learns of growth
         return smallest_disk(layout) + (ROOMY if self._is_roomy else START_SIZE), capacity
 
@@ -115,7 +123,7 @@ class Opening:
         """
         layout = self.plan.layout
         ext = layout is not None and layout.size is None and layout.root.type.startswith("ext")
-        return ext and self.target == "host"
+        return ext and self.target == "host" and self.base is None
 
 
 def _phase(record: Record) -> Phase:

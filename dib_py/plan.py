@@ -15,6 +15,7 @@ from pathlib import Path
 from dib_py import install_types, packages
 from dib_py.base.spec import BaseSpec, base_spec
 from dib_py.disk.block_device import find as find_layout
+from dib_py.disk.block_device import find_asked as find_asked_layout
 from dib_py.disk.layout import Layout
 from dib_py.element import Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
@@ -60,7 +61,8 @@ class Output:
 class Plan:
     """All that a build will do, as far as it can be known before; hooks may add hooks while it runs.
 
-    ``base`` is None for a blank disk, which has a ``layout`` then. ``environment`` is that of extra-data.d and holds
+    ``base`` is None for a blank disk, which has a ``layout`` then; with both, the content of the base image moves to a
+    new disk of that layout. ``environment`` is that of extra-data.d and holds
     secrets: show it through ``mask``.
     """
 
@@ -78,6 +80,21 @@ class Plan:
     @property
     def elements(self) -> tuple[Element, ...]:
         return self.resolution.elements
+
+    @property
+    def moves_base(self) -> bool:
+        """Whether the content of the base image moves to a new disk, which then has nothing below it."""
+        return self.base is not None and self.layout is not None
+
+    @property
+    def disk_facts(self) -> DiskFacts:
+        """What hooks are told about the disk, as far as it is known before there is one."""
+        return _facts(self.base, self.layout)
+
+    @property
+    def makes_image(self) -> bool:
+        """Whether the disk is written out; with ``no-final-image`` only what hooks leave beside it is wanted."""
+        return not any(NO_FINAL_IMAGE in element.name for element in self.elements)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -182,13 +199,25 @@ def _start(
         environment = plan_environment(settings, resolution, merged)
         base = base_spec(settings, declared, environment)
         if base is not None:
-            facts = DiskFacts(base_image=base.location)
-            return base, None, plan_environment(settings, resolution, merged, disk=facts)
+            layout = _asked_layout(settings, resolution)
+            return base, layout, plan_environment(settings, resolution, merged, disk=_facts(base, layout))
     else:
         base_spec(settings, None, {})  # refuses what makes no sense without a base image
     # as in diskimage-builder, environment.d has no say in the layout, but sees it
     layout = find_layout(resolution.elements, {**settings.environ, "ARCH": architecture(settings)}, settings)
     return None, layout, plan_environment(settings, resolution, merged, disk=DiskFacts.of(layout))
+
+
+def _asked_layout(settings: Settings, resolution: Resolution) -> Layout | None:
+    """The layout that somebody asked for: the block device that ``vm`` gets by default does not change a base image."""
+    added = set(resolution.requested) - set(settings.elements)
+    asked = [element for element in resolution.elements if element.name not in added]
+    return find_asked_layout(asked, {**settings.environ, "ARCH": architecture(settings)}, settings)
+
+
+def _facts(base: BaseSpec | None, layout: Layout | None) -> DiskFacts:
+    facts = DiskFacts() if layout is None else DiskFacts.of(layout)
+    return facts if base is None else replace(facts, base_image=base.location, moved=layout is not None)
 
 
 def _takes_base_apart_itself(settings: Settings, resolution: Resolution) -> bool:

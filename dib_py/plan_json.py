@@ -74,6 +74,9 @@ def _base(plan: Plan, mask: Mask) -> dict[str, Any]:
             "checksum": mask(plan.base.checksum),
             "source": plan.base.source,
         }
+        if plan.layout is None:
+            return image
+        return {**image, "moves_to": {"source": plan.layout.source, "disk": _disk(plan.layout)}}
     return {"kind": "blank", "source": plan.layout.source if plan.layout else "", "disk": _disk(plan.layout)}
 
 

@@ -105,7 +105,7 @@ class StepKeys:
 
     @cached_property
     def _facts(self) -> DiskFacts:
-        return DiskFacts() if self._plan.layout is None else DiskFacts.of(self._plan.layout)
+        return replace(self._plan.disk_facts, base_image="")
 
     @cached_property
     def _exported(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from itertools import groupby
 import click
 
 from dib_py.cli.options import SettingsCommand
+from dib_py.disk.layout import Layout
 from dib_py.layers.walk import CLOSING
 from dib_py.plan import Plan, Step
 from dib_py.plan_json import to_json
@@ -65,13 +66,15 @@ def _field(name: str, text: str) -> Iterator[str]:
 def _base(plan: Plan) -> str:
     if plan.base is not None:
         checksum = plan.base.checksum or "no checksum"
-        return f"image {plan.base} ({checksum}), from {plan.base.source}"
-    layout = plan.layout
-    if layout is None:
-        return "blank disk"
+        image = f"image {plan.base} ({checksum}), from {plan.base.source}"
+        return image if plan.layout is None else f"{image}; its content moves to a {_disk(plan.layout)}"
+    return "blank disk" if plan.layout is None else f"blank {_disk(plan.layout)}"
+
+
+def _disk(layout: Layout) -> str:
     filesystems = ", ".join(f"{fs.type} {fs.mount_point}" if fs.mount_point else fs.type for fs in layout.filesystems)
     table = f"{layout.table.label}: " if layout.table else "unpartitioned: "
-    return f"blank disk, {table}{filesystems}, from {layout.source}"
+    return f"disk, {table}{filesystems}, from {layout.source}"
 
 
 def _packages(plan: Plan) -> Iterator[str]:

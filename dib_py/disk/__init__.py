@@ -35,6 +35,7 @@ FUSE_NAME = "disk.raw"
 GROWING_CAPACITY = 1024**4  # bytes: of a disk that grows on demand; costs nothing until used
 
 _LOWER = "lower"  # the node of what the first overlay lies on
+_SOURCE = "source-"  # before the names of what belongs to a source
 _EXPORT_TIMEOUT = 30.0  # seconds for an export to let go of its clients
 
 # nothing is written through while building (a build that dies starts again), and freed blocks leave the file
@@ -61,9 +62,13 @@ class Disk:
     disk's files are is still known when it is closed.
     """
 
-    def __init__(self, daemon: StorageDaemon, directory: Path, *, size: int, sector_size: int) -> None:
-        """:meth:`create` is the way in."""
+    def __init__(
+        self, daemon: StorageDaemon, directory: Path, *, size: int, sector_size: int, prefix: str = ""
+    ) -> None:
+        """:meth:`create` is the way in; ``prefix`` tells the names of two disks of one daemon apart."""
         self.daemon = daemon
+        self.source: Disk | None = None  # what moves to this disk, see :meth:`open_source`
+        self._prefix = prefix
         self.directory = directory
         self.size = size
         self.capacity = size
@@ -88,6 +93,7 @@ class Disk:
         size: int | None = None,
         capacity: int | None = None,
         sector_size: int = 512,
+        prefix: str = "",
     ) -> Disk:
         """A new overlay on ``layers``, the nearest to ``base`` first; on ``base``; or a blank disk of ``size`` bytes.
 
@@ -96,13 +102,13 @@ class Disk:
         NBD client is there (default: the size). ``overlay`` is the file to write (default: one in ``directory``), and
         ``backing_name`` what its header calls the file below. Raises DiskError, also for a base that names other files.
         """
-        disk = cls(daemon, directory, size=0, sector_size=sector_size)
+        disk = cls(daemon, directory, size=0, sector_size=sector_size, prefix=prefix)
         try:
             disk._open_lower(Chain.of(layers, base, base_format), has_base=base is not None)
             disk.size = disk._wanted_size(size, resumed=bool(layers))
             disk.capacity = max(capacity or 0, disk.size)
             below = disk._nodes[-1] if disk._nodes else None
-            disk._add_overlay(overlay or directory / TOP_NAME, below, backing_name)
+            disk._add_overlay(overlay or directory / f"{prefix}{TOP_NAME}", below, backing_name)
         except BaseException:
             with contextlib.suppress(DiskError):
                 disk._release()
@@ -139,21 +145,43 @@ class Disk:
         """Bytes that this disk's own overlays take on the host's filesystem now."""
         return sum(overlay.path.stat().st_blocks * 512 for overlay in self._overlays)
 
+    @property
+    def nbd_name(self) -> str:
+        """What the server of :meth:`nbd` calls this disk."""
+        return self._prefix
+
     # -- what is done to it
+    def open_source(self, base: Path, base_format: str) -> None:
+        """Serve an image whose content is to move to this disk, as ``source``: a disk of its own with the same daemon.
+
+        It may be written to, since a journal may have to be replayed; that goes to an overlay which is thrown away.
+        """
+        with self._lock:
+            self.source = Disk.create(self.daemon, self.directory, base=base, base_format=base_format, prefix=_SOURCE)
+
+    def close_source(self) -> None:
+        """Let go of the source; a target must have done so."""
+        with self._lock:
+            source, self.source = self.source, None
+            if source is not None:
+                source._release()
+                source.top.unlink(missing_ok=True)
+
     def nbd(self) -> Path:
-        """The unix socket of the writable NBD export (its name is empty), which starts with the first call."""
+        """The unix socket of the writable NBD export, which starts with the first call; see :attr:`nbd_name`."""
         with self._lock:
             if "nbd" not in self._exports:
                 socket = socket_path(self.directory, NBD_NAME)
-                self.daemon.execute("nbd-server-start", addr={"type": "unix", "data": {"path": str(socket)}})
-                self._export("nbd", socket, name="", allocation_depth=False)
+                if not self._prefix:  # a source is served by the same server, which is there then
+                    self.daemon.execute("nbd-server-start", addr={"type": "unix", "data": {"path": str(socket)}})
+                self._export("nbd", socket, name=self.nbd_name, allocation_depth=False)
             return self._exports["nbd"]
 
     def fuse(self) -> Path:
         """The raw, writable view of the disk as a file, which the daemon mounts with the first call."""
         with self._lock:
             if "fuse" not in self._exports:
-                mountpoint = self.directory / FUSE_NAME
+                mountpoint = self.directory / f"{self._prefix}{FUSE_NAME}"
                 mountpoint.touch()
                 self._export("fuse", mountpoint, mountpoint=str(mountpoint), growable=False, allow_other="off")
             return self._exports["fuse"]
@@ -221,6 +249,7 @@ class Disk:
             self._unexport(kind)
 
     def _release(self) -> None:
+        self.close_source()
         self._end_exports()
         self._drop_nodes(0)
 
@@ -237,7 +266,7 @@ class Disk:
         if has_base:
             refuse_references(base.path, base.format)
         try:
-            self._add_node(_LOWER, lower.node(), read_only=True)
+            self._add_node(f"{self._prefix}{_LOWER}", lower.node(), read_only=True)
         except DiskError as error:
             if lower.top == base.path and has_base:
                 message = f"the base image can't be opened as {base.format}: {error}"
@@ -248,7 +277,7 @@ class Disk:
 
     def _wanted_size(self, size: int | None, *, resumed: bool) -> int:
         given = bool(size) and resumed  # layers may be larger than what is built on them, after a cut
-        own = self._node_size(_LOWER) if self._nodes and not given else 0
+        own = self._node_size(self._nodes[-1]) if self._nodes and not given else 0
         wanted = size or -(-own // self.sector_size) * self.sector_size
         if not wanted:
             raise DiskError("a blank disk needs a size")
@@ -263,7 +292,7 @@ class Disk:
 
     def _add_overlay(self, path: Path, backing: str | None, backing_name: str | None) -> None:
         """Write an empty overlay on the present top and add its node, on the node ``backing`` or on none yet."""
-        overlay = _Overlay(f"layer{len(self._overlays)}", path)
+        overlay = _Overlay(f"{self._prefix}layer{len(self._overlays)}", path)
         try:
             path.write_bytes(b"")
         except OSError as error:
@@ -294,20 +323,26 @@ class Disk:
 
     def _export(self, kind: str, path: Path, **options: Any) -> None:
         self.daemon.execute(
-            "block-export-add", type=kind, id=kind, node_name=self._overlays[-1].node, writable=True, **options
+            "block-export-add",
+            type=kind,
+            id=f"{self._prefix}{kind}",
+            node_name=self._overlays[-1].node,
+            writable=True,
+            **options,
         )
         self._exports[kind] = path
 
     def _unexport(self, kind: str) -> None:
         if kind not in self._exports:
             return
-        self.daemon.execute("block-export-del", id=kind, mode="hard")
+        export_id = f"{self._prefix}{kind}"
+        self.daemon.execute("block-export-del", id=export_id, mode="hard")
         deadline = time.monotonic() + _EXPORT_TIMEOUT
-        while any(export["id"] == kind for export in self.daemon.execute("query-block-exports")):
+        while any(export["id"] == export_id for export in self.daemon.execute("query-block-exports")):
             if time.monotonic() > deadline:
                 raise DiskError(f"the {kind} export is still in use after {_EXPORT_TIMEOUT:g} s")
             time.sleep(0.005)
-        if kind == "nbd":
+        if kind == "nbd" and not self._prefix:
             self.daemon.execute("nbd-server-stop")
         del self._exports[kind]
 

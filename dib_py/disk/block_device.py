@@ -88,11 +88,12 @@ def find(elements: Iterable[Element], environment: Mapping[str, str], settings: 
     disk can grow on demand. Raises LayoutError, FileError, UsageError for a DIB_BLOCK_DEVICE_CONFIG that can't be read,
     DiskError where a size is needed.
     """
-    layout = _find(elements, environment, settings, Defaults.from_settings(settings))
+    defaults = Defaults.from_settings(settings)
+    layout = _find(elements, environment, settings, defaults)
+    layout = layout or parse(FALLBACK, source="the layout without a block-device element", defaults=defaults)
     if layout.size is not None or layout.growable:
         return layout
-    table = layout.table
-    if table is None or any(partition.size is None for partition in table.partitions):
+    if _shares_what_is_left(layout):
         raise DiskError(
             "the root filesystem does not grow with the disk in this layout, so the disk needs a size",
             hint="give one with --image-size",
@@ -101,9 +102,25 @@ def find(elements: Iterable[Element], environment: Mapping[str, str], settings: 
     return replace(layout, size=smallest_disk(layout))
 
 
+def find_asked(elements: Iterable[Element], environment: Mapping[str, str], settings: Settings) -> Layout | None:
+    """The layout to which a base image's content moves: as :func:`find`, but None where nothing asks for one.
+
+    ``elements`` are those that somebody asked for. Its size is None where the disk's depends on the base image.
+    """
+    layout = _find(elements, environment, settings, Defaults.from_settings(settings))
+    if layout is None or layout.size is not None or layout.growable or _shares_what_is_left(layout):
+        return layout
+    return replace(layout, size=smallest_disk(layout))
+
+
+def _shares_what_is_left(layout: Layout) -> bool:
+    """Whether how much room there is depends on the disk's size."""
+    return layout.table is None or any(partition.size is None for partition in layout.table.partitions)
+
+
 def _find(
     elements: Iterable[Element], environment: Mapping[str, str], settings: Settings, defaults: Defaults
-) -> Layout:
+) -> Layout | None:
     config = environment.get("DIB_BLOCK_DEVICE_CONFIG") or settings.block_device_config
     if config.strip():
         return _configured(config, defaults)
@@ -113,7 +130,7 @@ def _find(
             path = element.path / name
             if path.is_file():
                 return parse(_read(path), source=str(path), defaults=defaults)
-    return parse(FALLBACK, source="the layout without a block-device element", defaults=defaults)
+    return None
 
 
 def parse(

@@ -54,7 +54,7 @@ class Keeping:
 def keeping(plan: Plan, base: BaseImage | None, store: Store, events: Events) -> Iterator[Keeping]:
     """Hold the plan against the store, and its first missing step against other builds, for whose layer it waits."""
     keys = StepKeys(plan, epoch=plan.epoch, secret=store.secret, base_digest=base.digest if base else "")
-    below = None if base is None else BaseRecord(str(base.path), base.format, base.digest)
+    below = None if base is None or plan.moves_base else BaseRecord(str(base.path), base.format, base.digest)
     with store.session(build_root(plan.settings)) as session, ExitStack() as flights:
         found = walk(plan, keys, store, session.use)
         if store.writable and not found.complete and _borrow(found, plan, keys, store, session, events):

@@ -131,6 +131,14 @@ class Target(Protocol):
         """
         ...
 
+    def move_in(self, layout: Layout, cache: Path | None = None) -> Inspection:
+        """Lay a blank disk out, and copy what is in the base image that is the disk's source to the new filesystems.
+
+        They are mounted then, and nobody holds the source any more. Returns what the base image was; ``cache`` is as
+        for :meth:`inspect`. DiskError where a filesystem has too little room.
+        """
+        ...
+
     def mount(self, mounts: Sequence[Mount]) -> None:
         """Mount filesystems into the guest's tree; may be called again for more of them."""
         ...

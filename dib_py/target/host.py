@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from dib_py import namespaces, process
-from dib_py.disk import Disk
+from dib_py.disk import Disk, moving
 from dib_py.disk.layout import Layout
 from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import DiskError, TargetError
@@ -35,6 +35,7 @@ from dib_py.target import (
     host_growth,
     host_inspect,
     host_mounts,
+    host_moving,
     host_run,
     left_mounts,
 )
@@ -103,6 +104,21 @@ class HostTarget(GuestTree):
 
     def inspect(self, cache: Path | None = None) -> Inspection:
         return host_inspect.inspect(self._devices, self._directory / "inspected")
+
+    def move_in(self, layout: Layout, cache: Path | None = None) -> Inspection:
+        source = self._disk.source
+        assert source is not None
+        scratch = self._directory / "inspected"
+        with closing(Devices(source)) as devices:
+            found = host_inspect.inspect(devices, scratch)
+            self.create(layout)
+            mounts = {mount.path: mount for mount in self.layout_mounts(layout)}
+            with host_moving.mounted(devices, found.mounts, scratch) as tree:
+                for share in moving.shares(layout, [mount.path for mount in found.mounts]):
+                    self.mount([mounts[share.path]])
+                    host_moving.copy(share, tree, self, layout)
+        self._disk.close_source()
+        return found
 
     def layout_mounts(self, layout: Layout) -> list[Mount]:
         return [

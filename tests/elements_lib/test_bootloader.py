@@ -156,6 +156,16 @@ def test_configured_only(grub: Guest, variables: dict[str, str]) -> None:
     assert "root=LABEL=cloudimg-rootfs" in command_line(grub)
 
 
+def test_a_base_image_that_moved_to_another_disk(grub: Guest) -> None:
+    stub = "search.fs_uuid 0ld-uuid root\n"
+    grub.write("/boot/efi/EFI/debian/grub.cfg", stub)
+    grub.write("/etc/kernel/cmdline", "ro root=UUID=0ld-uuid quiet\n")
+    grub.hook(HOOK, DIB_BASE_IMAGE="/base.qcow2", DIB_BASE_IMAGE_MOVED="1", DIB_BLOCK_DEVICE="efi")
+    assert any("--target=x86_64-efi" in call for call in installs(grub))
+    assert grub.read("/boot/efi/EFI/debian/grub.cfg") == grub.read("/boot/grub/grub.cfg") != stub
+    assert grub.read("/etc/kernel/cmdline") == "ro root=LABEL=cloudimg-rootfs quiet\n"
+
+
 def test_another_element_did_it(grub: Guest) -> None:
     grub.write("/tmp/grub/install", "")
     grub.hook(HOOK)
