@@ -272,7 +272,17 @@ class Settings:
         help="options for qemu-img convert",
     )
     docker_target: str = _output(
-        "", "--docker-target", env="DOCKER_TARGET", metavar="NAME:TAG", help="name for the docker image"
+        "",
+        "--docker-target",
+        env="DOCKER_TARGET",
+        metavar="NAME:TAG",
+        help="name under which a container image is loaded (default: the image's own)",
+    )
+    squashfs_compression: str = _output(
+        "xz",
+        env="DIB_SQUASHFS_COMPRESSION",
+        kind="choice:gzip|lz4|lzo|xz|zstd",
+        help="how squashfs is compressed",
     )
     overwrite: bool = _output(
         True,

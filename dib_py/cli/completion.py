@@ -16,6 +16,7 @@ import click
 from dib_py.cli import SUBCOMMANDS
 from dib_py.cli.options import ONE_OFFS
 from dib_py.cli.values import BREAKPOINTS, CHECKSUMS
+from dib_py.extensions import FORMATS
 from dib_py.settings import table
 
 FILES, DIRECTORIES = "files", "directories"
@@ -77,7 +78,7 @@ def _values(name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
     if choices:
         return choices
     return {
-        "image_types": ("qcow2", "raw"),
+        "image_types": FORMATS,
         "install_type": ("source", "package"),
         "breakpoints": BREAKPOINTS,
         "base": (FILES,),

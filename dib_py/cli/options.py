@@ -23,6 +23,7 @@ from dib_py.cli import getopt
 from dib_py.cli.getopt import CommandLine, Given, Option, Value
 from dib_py.cli.values import CHECKSUMS, convert
 from dib_py.errors import UsageError
+from dib_py.extensions import without_extension
 from dib_py.settings import INVERTED, OneOff, Setting, Settings, table
 
 ONE_OFFS = {
@@ -164,7 +165,7 @@ def _without_extension(values: Mapping[str, Any]) -> str:
     name: str = values.get("image_name", "image")
     types = values.get("image_types", ("qcow2",))
     if len(types) == 1:
-        name = name[: -len(types[0]) - 1] if name.endswith(f".{types[0]}") else name
+        name = without_extension(name, types[0])
     if not name or name.endswith("/"):
         raise UsageError("-o takes the name of the image file", hint="for example -o debian12.qcow2")
     return name

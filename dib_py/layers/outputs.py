@@ -52,6 +52,7 @@ def _how(settings: Settings) -> str:
         str(Path(settings.image_name).absolute()),
         *(",".join(settings.image_types), ",".join(settings.checksum)),
         *(str(settings.compress), settings.compression, settings.qemu_img_options, settings.docker_target),
+        settings.squashfs_compression,
     )
     return digest(part.encode(errors="surrogateescape") for part in parts)
 

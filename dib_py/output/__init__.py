@@ -1,40 +1,68 @@
 """What a build leaves: the image in each format that was asked for, whole or not at all.
 
 A format is a driver in the stevedore namespace ``dib_py.output``. Every file is written beside its name, hidden, and
-renamed when all of them are whole; a result never has a backing file.
+renamed when all of them are whole; a result never has a backing file. All formats are written at the same time: those
+of the disk from its chain of overlays, or from the raw image where that is one of them, and those of the guest's files
+from one archive of these, which exists nowhere as a whole.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import functools
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from dib_py.digest import digests
-from dib_py.disk.chain import Chain
+from dib_py.disk.chain import Chain, ImageFile
 from dib_py.errors import OutputError, UsageError, nearest
 from dib_py.events import Events, OutputWritten
+from dib_py.extensions import without_extension
 from dib_py.output.beside import Naming, Partial, check_directory, hidden_name
 from dib_py.output.checksums import checksum_line
+from dib_py.output.feed import OpenTree, feed
 from dib_py.output.keep import make_room
+from dib_py.output.sinks import Sink
+from dib_py.output.together import Work, together
 from dib_py.settings import Settings
 
 NAMESPACE = "dib_py.output"
+RAW = "raw"
 
 
 class Output(Protocol):
-    """One format of image; the class is called without arguments."""
+    """One format of image; the class is called without arguments. It is a DiskOutput or a TreeOutput."""
 
-    name: str  # as given to -t
-    suffix: str  # of the file, without its dot
+    @property
+    def name(self) -> str:
+        """As given to -t."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """Of the file, without its dot."""
+        ...
 
     def check(self, settings: Settings) -> None:
-        """Raise OutputError or UsageError if an image of this kind can't be written; nothing has started yet."""
+        """Raise a DibError if an image of this kind can't be written; nothing has started yet."""
         ...
+
+
+class DiskOutput(Output, Protocol):
+    """A format that has the disk, with its partitions and all that boots it."""
 
     def write(self, source: Chain, destination: Path, settings: Settings, events: Events) -> None:
         """Write the disk ``source``, which nobody writes any more, to ``destination``, which is there and empty."""
+        ...
+
+
+class TreeOutput(Output, Protocol):
+    """A format that has the files of the guest."""
+
+    def receive(self, destination: Path, settings: Settings, events: Events) -> AbstractContextManager[Sink]:
+        """A function that is given the tar archive of the guest's files chunk by chunk, for ``destination``, which is
+        there and empty; when this ends without an error, the image is whole."""
         ...
 
 
@@ -70,9 +98,7 @@ def load(names: tuple[str, ...]) -> list[Output]:
 def stem(settings: Settings) -> str:
     """The image's name without its extension: with one type only, ``-o x.qcow2`` means ``x``, as in DIB."""
     name = settings.image_name
-    if len(settings.image_types) == 1:
-        name = name.removesuffix(f".{settings.image_types[0]}")
-    return name
+    return without_extension(name, settings.image_types[0]) if len(settings.image_types) == 1 else name
 
 
 def given_path(settings: Settings, driver: Output) -> str:
@@ -84,49 +110,106 @@ def check_output(settings: Settings) -> None:
     """Raise OutputError or UsageError for whatever would keep the results from being written."""
     if stem(settings).rpartition("/")[2] in ("", ".", ".."):
         raise UsageError(f"-o names no file: '{settings.image_name}'")
+    named: dict[str, str] = {}
     for driver in load(settings.image_types):
-        destination = Path(given_path(settings, driver))
-        check_directory(destination)
+        given = given_path(settings, driver)
+        if given in named:
+            raise UsageError(f"the output formats {named[given]} and {driver.name} would both be {given}")
+        named[given] = driver.name
+        check_directory(Path(given))
         driver.check(settings)
 
 
 @dataclass(frozen=True)
 class _Result:
     driver: Output
+    given: str
     image: Partial
-    sums: list[Partial]
 
 
-def write_all(source: Chain, settings: Settings, events: Events, naming: Naming = hidden_name) -> list[Path]:
+def write_all(
+    source: Chain, settings: Settings, events: Events, naming: Naming = hidden_name, tree: OpenTree | None = None
+) -> list[Path]:
     """Write the disk ``source`` in every format of the settings, with checksum files, and return the images' paths.
 
     Either all of them take their names or, where one can't be written, none does. ``naming`` says what a file is
-    called until then.
+    called until then; ``tree`` opens the guest on that disk, for formats that have its files.
     """
     with ExitStack() as stack:
-        results = [_write(driver, source, settings, events, naming, stack) for driver in load(settings.image_types)]
-        for result in results:
-            _publish(result, settings, events)
+        results = []
+        for driver in load(settings.image_types):
+            given = given_path(settings, driver)
+            results.append(_Result(driver, given, stack.enter_context(Partial(Path(given), naming))))
+        _fill(results, source, settings, events, tree)
+        sums = [_sums(result, settings, events, naming, stack) for result in results]
+        for result, beside in zip(results, sums, strict=True):
+            _publish(result, beside, settings, events)
     return [result.image.destination for result in results]
 
 
-def _write(
-    driver: Output, source: Chain, settings: Settings, events: Events, naming: Naming, stack: ExitStack
-) -> _Result:
-    given = given_path(settings, driver)
-    image = stack.enter_context(Partial(Path(given), naming))
-    driver.write(source, image.path, settings, events)
+def _has_files(driver: Output) -> TypeGuard[TreeOutput]:
+    return hasattr(driver, "receive")
+
+
+def _has_disk(driver: Output) -> TypeGuard[DiskOutput]:
+    return hasattr(driver, "write")
+
+
+def _fill(results: list[_Result], source: Chain, settings: Settings, events: Events, tree: OpenTree | None) -> None:
+    """Write all of the images. The guest is opened by this thread, and whatever only starts programs by others."""
+    works: list[Work] = []
+    trees = [(result.driver, result.image.path) for result in results if _has_files(result.driver)]
+    if trees:
+        if tree is None:
+            raise OutputError(f"the guest's files can't be read here, which {trees[0][0].name} needs")
+        works.append(_feeding(trees, settings, tree))
+    works.append(functools.partial(_convert_all, results, source, settings))
+    together(works, events)
+
+
+def _feeding(trees: list[tuple[TreeOutput, Path]], settings: Settings, tree: OpenTree) -> Work:
+    def work(events: Events) -> None:
+        whole = False
+        names = ", ".join(driver.name for driver, _ in trees)
+        with ExitStack() as stack:
+            sinks = [stack.enter_context(driver.receive(path, settings, events)) for driver, path in trees]
+            feed(tree, sinks, names, events)
+            whole = True
+        if not whole:  # a program that had enough before the end, and is content
+            raise OutputError(f"not all of the guest's files were taken for {names}")
+
+    return work
+
+
+def _convert_all(results: list[_Result], source: Chain, settings: Settings, events: Events) -> None:
+    """Images of the disk; the raw one first, as reading that is less work than reading a chain."""
+    waiting = [result for result in results if not _has_files(result.driver)]
+    first = next((result for result in waiting if result.driver.name == RAW), None)
+    if first is not None and len(waiting) > 1:
+        _convert(first, source, settings, events)
+        waiting.remove(first)
+        source = Chain((ImageFile(first.image.path.absolute(), RAW),))
+    together([functools.partial(_convert, result, source, settings) for result in waiting], events)
+
+
+def _convert(result: _Result, source: Chain, settings: Settings, events: Events) -> None:
+    if _has_disk(result.driver):
+        result.driver.write(source, result.image.path, settings, events)
+
+
+def _sums(result: _Result, settings: Settings, events: Events, naming: Naming, stack: ExitStack) -> list[Partial]:
     sums = []
-    for kind, digest in digests(image.path, settings.checksum, f"checksum {Path(given).name}", events).items():
-        sums.append(stack.enter_context(Partial(Path(f"{given}.{kind}"), naming)))
-        sums[-1].path.write_text(checksum_line(digest, given))
-    return _Result(driver, image, sums)
+    task = f"checksum {Path(result.given).name}"
+    for kind, digest in digests(result.image.path, settings.checksum, task, events).items():
+        sums.append(stack.enter_context(Partial(Path(f"{result.given}.{kind}"), naming)))
+        sums[-1].path.write_text(checksum_line(digest, result.given))
+    return sums
 
 
-def _publish(result: _Result, settings: Settings, events: Events) -> None:
+def _publish(result: _Result, sums: list[Partial], settings: Settings, events: Events) -> None:
     image = result.image.destination
     if moved := make_room(image, replace=settings.overwrite):
         events.info(f"Old image found. Renaming it to {moved}")
-    for partial in (result.image, *result.sums):
+    for partial in (result.image, *sums):
         partial.publish()
     events.emit(OutputWritten(str(image), result.driver.name, image.stat().st_size))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dib_py.disk.chain import Chain
 from dib_py.events import Events
-from dib_py.output.convert import convert, require_qemu_img
+from dib_py.output.convert import ANY_ORDER, convert, require_qemu_img
 from dib_py.settings import Settings
 
 
@@ -19,4 +19,4 @@ class Raw:
 
     def write(self, source: Chain, destination: Path, settings: Settings, events: Events) -> None:
         """Options for qemu-img are those of qcow2 and its like: as in DIB, they are not for raw."""
-        convert(source, destination, "raw", (), events)
+        convert(source, destination, "raw", ANY_ORDER, events)

@@ -1,0 +1,29 @@
+"""Output formats and what their files are called; here because plans and completion load no drivers."""
+
+from __future__ import annotations
+
+FORMATS = (
+    *("docker", "oci", "qcow2", "raw", "squashfs", "tar", "tar.zst", "tgz"),
+    *("vdi", "vhd", "vhd-fixed", "vhdx", "vmdk"),
+)
+
+# those that are not called like their format; drivers of third parties say their own
+_OTHERS = {
+    "docker": "docker.tar",
+    "oci": "oci.tar",
+    "squashfs": "squash",  # as in diskimage-builder
+    "vhd-fixed": "vhd",
+}
+
+
+def extension(format: str) -> str:
+    """The extension of an image of this format, without its first dot."""
+    return _OTHERS.get(format, format)
+
+
+def without_extension(name: str, format: str) -> str:
+    """``name`` without the extension that may be given: the format's own, or the format itself as in DIB."""
+    for suffix in (f".{extension(format)}", f".{format}"):
+        if name.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
