@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dib_py import guest, isolation, output, package_caches, supervisor
+from dib_py import finished, guest, isolation, output, package_caches, supervisor
 from dib_py.artefacts import Catcher
 from dib_py.base import BaseImage, image_cache, obtain
 from dib_py.checkpoints import Checkpoints
@@ -29,7 +29,7 @@ from dib_py.layers.store import Store
 from dib_py.layers.walk import Walk, as_far
 from dib_py.opening import Opening
 from dib_py.phases import Side
-from dib_py.plan import Plan
+from dib_py.plan import NO_FINAL_IMAGE, Plan
 from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target import CacheTree, Target
@@ -128,7 +128,7 @@ def _work(job: Job, worker: supervisor.Worker) -> None:
     job.plan.link_builtin_elements(places.elements)
     if job.keeping is None:
         image, _ = _fill_disk(job, worker, None)
-        output.write_all(image, job.settings, worker.events, worker.partial)
+        _write_out(job, image, worker)
     else:
         _make_layers(job, worker, job.keeping, places)
     worker.events.emit(BuildFinished(time.monotonic() - started))
@@ -147,7 +147,7 @@ def _make_layers(job: Job, worker: supervisor.Worker, kept: Keeping, places: Pla
                 catcher.replay(archive)
         image, key = _fill_disk(replace(job, keeping=kept), worker, catcher)
     beside = catcher.publish()  # first, so that an old image that a hook removed is not the new one
-    written = output.write_all(image, job.settings, worker.events, worker.partial)
+    written = _write_out(job, image, worker)
     Outputs(kept.store).remember(key, job.settings, [*written, *(path for path in beside if path.exists())])
     if len(image.files) > LONGEST:
         _shorten(job, worker, kept, key)

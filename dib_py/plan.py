@@ -21,14 +21,15 @@ from dib_py.element import Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
 from dib_py.epoch import find as find_epoch
 from dib_py.errors import FileError, UsageError, nearest
+from dib_py.extensions import extension
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
 from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
 from dib_py.resolve import Resolution, requested_names, resolve
 from dib_py.secrets import Mask
 from dib_py.settings import Settings
 
+NO_FINAL_IMAGE = "no-final-image"  # an element with this in its name: diskimage-builder then writes no image
 COMMAND_LINE = "command-line"  # where scripts of --run are, below the merged hooks
-_EXTENSIONS = {"squashfs": "squash"}
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,10 @@ class Plan:
     @property
     def outputs(self) -> tuple[Output, ...]:
         """The image's files in the order in which they were asked for."""
+        if not self.makes_image:
+            return ()
         name = self.settings.image_name
-        return tuple(
-            Output("" if kind == "docker" else f"{name}.{_EXTENSIONS.get(kind, kind)}", kind)
-            for kind in self.settings.image_types
-        )
+        return tuple(Output(f"{name}.{extension(kind)}", kind) for kind in self.settings.image_types)
 
     @cached_property
     def mask(self) -> Mask:

@@ -68,7 +68,7 @@ def _environment(plan: Plan) -> dict[str, str]:
 
 def _base(plan: Plan, mask: Mask) -> dict[str, Any]:
     if plan.base is not None:
-        return {
+        image = {
             "kind": "image",
             "location": mask(str(plan.base)),
             "checksum": mask(plan.base.checksum),

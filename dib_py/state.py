@@ -19,5 +19,8 @@ def build_root(settings: Settings) -> Path:
 
 
 def build_path() -> Path:
-    """``$TMP_BUILD_DIR``: a mount point on which each build, in its own namespace, has its real directory."""
-    return state_path() / "build"
+    """``$TMP_BUILD_DIR``: a mount point on which each build, in its own namespace, has its real directory.
+
+    Its name has the form of diskimage-builder's, as hooks make names of what is behind the dot.
+    """
+    return state_path() / "dib_build.private"

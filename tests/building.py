@@ -27,12 +27,17 @@ VOLATILE = {
 
 
 def start(
-    directory: Path, tree: Path, *arguments: str, command: tuple[str, ...] = (), **environ: str
+    directory: Path,
+    tree: Path,
+    *arguments: str,
+    command: tuple[str, ...] = (),
+    within: tuple[str, ...] = (),
+    **environ: str,
 ) -> subprocess.Popen[str]:
-    """Start a build on the host target, or ``command`` in the same surroundings."""
+    """Start a build on the host target, or ``command`` in the same surroundings; ``within`` a program that runs it."""
     words = command or ("-n", "--target", "host", "-o", "out", *arguments)
     return subprocess.Popen(
-        [sys.executable, "-m", "dib_py", *words],
+        [*within, sys.executable, "-m", "dib_py", *words],
         cwd=directory,
         env={
             **os.environ,
