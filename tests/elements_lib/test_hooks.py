@@ -266,8 +266,6 @@ def test_only_known_algorithms_are_offered_and_first_of_all(guest: Guest) -> Non
 @pytest.mark.parametrize(
     ("element", "hook", "distro", "calls"),
     [
-        ("openssh-server", "80-enable-sshd-service", "debian", ["systemctl enable ssh.service"]),
-        ("openssh-server", "80-enable-sshd-service", "centos", ["systemctl enable sshd.service"]),
         ("runtime-ssh-host-keys", "80-ssh-keygen", "ubuntu", ["systemctl enable ssh-keygen.service"]),
         ("runtime-ssh-host-keys", "80-ssh-keygen", "fedora", []),
         ("growroot", "80-growroot", "debian", ["systemctl enable growroot.service"]),
