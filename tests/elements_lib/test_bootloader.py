@@ -228,6 +228,7 @@ def test_entries_of_the_boot_loader_specification(grub: Guest) -> None:
 # -- console
 
 CONSOLE = "finalise.d/40-console"
+CONFIGURATION = "finalise.d/60-console-configuration"
 BOTH = "console=tty0 console=ttyS0,115200n8"
 
 
@@ -235,50 +236,10 @@ def test_console_with_the_bootloader(grub: Guest) -> None:
     grub.merge("console")
     grub.write("/etc/default/grub", 'GRUB_CMDLINE_LINUX="rhgb quiet quietly=no"\n')
     grub.variables["IMAGE_ELEMENT"] = "base bootloader console vm"
-    grub.hook(CONSOLE)
-    grub.hook(HOOK)
+    for hook in (CONSOLE, HOOK, CONFIGURATION):
+        grub.hook(hook)
     line = " ".join(command_line(grub))
     assert line.count("console=") == 2
     assert BOTH in line
     assert "quietly=no" in line
     assert not re.search(r"rhgb|quiet( |$)", line)
-
-
-@pytest.fixture
-def base_image(guest: Guest) -> Guest:
-    guest.merge("console")
-    guest.variables["IMAGE_ELEMENT"] = "base console"
-    guest.write(
-        "/etc/default/grub",
-        'GRUB_TERMINAL_OUTPUT="console"\nGRUB_CMDLINE_LINUX="console=tty1 crashkernel=auto rhgb quiet"\n',
-    )
-    return guest
-
-
-def test_console_of_a_base_image(base_image: Guest) -> None:
-    linux = "linux16 /vmlinuz-3.10 root=UUID=1 ro console=ttyS0 rhgb quiet LANG=C"
-    grub_cfg = f"menuentry x {{\n\t{linux}\n\tinitrd16 /i\n}}\n"
-    base_image.write("/boot/grub2/grub.cfg", grub_cfg)
-    for _ in range(2):
-        base_image.hook(CONSOLE)
-        assert base_image.read("/boot/grub2/grub.cfg").splitlines()[1:3] == [
-            f"\tlinux16 /vmlinuz-3.10 root=UUID=1 ro LANG=C {BOTH}",
-            "\tinitrd16 /i",
-        ]
-        defaults = base_image.read("/etc/default/grub")
-        assert f'GRUB_CMDLINE_LINUX="crashkernel=auto {BOTH}"\n' in defaults
-        assert defaults.count("GRUB_TERMINAL") == 1
-
-
-def test_console_of_boot_loader_entries(base_image: Guest) -> None:
-    base_image.write("/boot/loader/entries/a.conf", "linux /vmlinuz\noptions root=UUID=1 rhgb quiet\n")
-    base_image.write("/boot/loader/entries/b.conf", "linux /vmlinuz\noptions $kernelopts $tuned_params\n")
-    base_image.hook(CONSOLE)
-    assert base_image.read("/boot/loader/entries/a.conf") == f"linux /vmlinuz\noptions root=UUID=1 {BOTH}\n"
-    assert base_image.read("/boot/loader/entries/b.conf") == "linux /vmlinuz\noptions $kernelopts $tuned_params\n"
-
-
-def test_console_of_a_system_without_grub(guest: Guest) -> None:
-    guest.merge("console")
-    assert "does not boot with GRUB" in guest.hook(CONSOLE).stdout
-    assert not guest.exists("/etc/default/grub")
