@@ -40,6 +40,7 @@ class Machine:
 
     def fake(self, program: str, script: str = "") -> None:
         path = self.programs / program
+        path.unlink(missing_ok=True)  # a link to this machine's own program, which is not ours to write to
         path.write_text(f'#!/bin/sh\necho "{program} $*" >> {self.root}/calls\n{script}\n')
         path.chmod(0o755)
 
