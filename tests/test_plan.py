@@ -166,7 +166,7 @@ def test_an_element_that_knows_only_diskimage_builder_takes_its_image_apart_itse
 
 def test_several_outputs() -> None:
     made = plan("frost", image_name="dir/x", image_types=("qcow2", "raw", "squashfs", "docker"))
-    assert [output.path for output in made.outputs] == ["dir/x.qcow2", "dir/x.raw", "dir/x.squash", ""]
+    assert [output.path for output in made.outputs] == ["dir/x.qcow2", "dir/x.raw", "dir/x.squash", "dir/x.docker.tar"]
 
 
 def test_install_types_are_foreseen() -> None:
