@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,7 @@ def test_a_hash_is_taken_as_it_is(root_passwd: Guest) -> None:
     [
         ("plain", "1", "not what 'openssl passwd -6' prints"),
         ("one\nbin:two", "0", "more than one line"),
-        ("", "0", "the element root-passwd needs it"),
+        ("", "0", "is empty"),
     ],
 )
 def test_passwords_that_are_none(root_passwd: Guest, password: str, hashed: str, message: str) -> None:
@@ -65,6 +67,27 @@ def test_passwords_that_are_none(root_passwd: Guest, password: str, hashed: str,
     assert result.returncode != 0
     assert message in result.stderr
     assert root_hash(root_passwd) == "*"
+
+
+def test_without_a_password_no_build_begins(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dib_py", "plan", "debian-minimal", "root-passwd"],
+        env={name: value for name, value in os.environ.items() if name != "DIB_PASSWORD"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "variable DIB_PASSWORD is not set" in done.stderr
+
+
+def test_no_key_has_the_password_and_no_plan_shows_it(tmp_path: Path) -> None:
+    def plan(password: str) -> str:
+        command = [sys.executable, "-m", "dib_py", "plan", "--json", "debian-minimal", "root-passwd", "devuser"]
+        passwords = {"DIB_PASSWORD": password, "DIB_DEV_USER_PASSWORD": password}
+        environment = {**os.environ, **passwords, "DIB_IMAGE_CACHE": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "hunter22" not in plan("hunter22")
 
 
 # -- devuser: what test_hooks.py has not
