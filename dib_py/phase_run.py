@@ -28,6 +28,9 @@ from dib_py.step_output import StepLog
 from dib_py.target import HookTimeout, Target
 from dib_py.visit import Visitor
 
+# what an element has for guests without bash: a script for /bin/sh
+BRING_SHELL = "guest-shell/bring"
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -62,10 +65,35 @@ class PhaseRun:
         if not steps:
             return
         self._around.events.emit(PhaseStarted(self.phase.name, self._inside(self.phase.directory)))
+        self._bring_shell()
         variables = self.sourced_environment()
         for step in steps:
             self._step(step, variables)
         self._around.events.emit(PhaseFinished(self.phase.name, self._timings))
+
+    def _bring_shell(self) -> None:
+        """See to it that the guest has bash, without which neither environment.d nor hooks can be read.
+
+        A distribution that comes without it has an element that knows how to get it, as part of the step that follows.
+        """
+        target = self._around.target
+        if self.phase.side is not Side.GUEST or any(map(target.exists, ("/bin/bash", "/usr/bin/bash"))):
+            return
+        found = self._around.plan.hooks.entries.get(BRING_SHELL)
+        if found is None:
+            raise ElementError("the guest has no bash, in which hooks are written", hint="--base names another image")
+        log = StepLog(self._around.events, self._around.mask)
+        code = self._execute(["/bin/sh", self._inside(BRING_SHELL)], self.variables, log)
+        log.close()
+        if code != 0:
+            error = HookFailed(
+                BRING_SHELL,
+                found.element,
+                code,
+                reason=f"{BRING_SHELL} of element {found.element} failed with exit code {code}: the guest has no bash",
+            )
+            error.phase, error.tail = self.phase.name, list(log.tail)
+            raise error
 
     def sourced_environment(self) -> Mapping[str, str]:
         """The variables after ``environment.d`` was sourced in this phase's context."""

@@ -1,0 +1,1 @@
+export DIB_PACMAN_KEYRINGS=${DIB_PACMAN_KEYRINGS:-archlinux}
