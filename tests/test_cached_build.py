@@ -189,20 +189,19 @@ def test_both_targets_use_one_cache(place: Path, repository: Path, debian_tree: 
     assert code == 0, output[-3000:]
     base = (place / "out.qcow2").rename(place / "base.qcow2")
     with serving(repository) as server:
-        # what the appliance calls this machine
-        address = f"http://169.254.2.2:{server.port}/"
-        arguments = ("--base", str(base), "--trust-base", "local")
-        code, output = build(
-            place, debian_tree, "--target", "guestfs", *FRESH, "-p", "dib-one", *arguments, REPOSITORY=address
-        )
+        environ = {
+            "REPOSITORY": f"http://169.254.2.2:{server.port}/",  # what the appliance calls this machine
+            "DISTRO_NAME": "debian",  # no operating-system element says it
+            "DIB_RELEASE": "bookworm",
+        }
+        arguments = (*FRESH, "-p", "dib-one", "--base", str(base), "--trust-base", "local")
+        code, output = build(place, debian_tree, "--target", "guestfs", *arguments, **environ)
         assert code == 0, output[-3000:]
         assert "dib-one_1.0_all.deb" in server.asked
     assert (place / KEPT / "archives/dib-one_1.0_all.deb").exists()
     first = content((place / "out.raw").rename(place / "guestfs.raw"))
     assert not any(path.endswith((".deb", "_Packages", ".bin")) for path in first)
     for target in ("host", "guestfs"):
-        code, output = build(
-            place, debian_tree, "--target", target, *FRESH, "--offline", "-p", "dib-one", *arguments, REPOSITORY=address
-        )
+        code, output = build(place, debian_tree, "--target", target, "--offline", *arguments, **environ)
         assert code == 0, output[-3000:]
         assert "/opt/dib-one" in content((place / "out.raw").rename(place / f"{target}-offline.raw"))
