@@ -62,8 +62,12 @@ class Tree:
 
     def image(self, path: Path, size: str = "512M") -> Path:
         """A disk image that is one ext4 filesystem with the tree in it."""
-        command = ["mke2fs", "-q", "-t", "ext4", "-L", "root", "-E", "root_owner=0:0", "-d", self.root, path, size]
-        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+        return self.image_of(self.root, path, size)
+
+    @staticmethod
+    def image_of(root: Path, path: Path, size: str) -> Path:
+        command = ["mke2fs", "-q", "-t", "ext4", "-L", "root", "-E", "root_owner=0:0", "-d", str(root), str(path), size]
+        subprocess.run(command, check=True, capture_output=True)
         return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import package_repository
 from tests.building import add_hook, build, left_behind
 from tests.package_repository import Server, serving
 from tests.stand_in import HERE, Files, Tree, debian_package, make_apk, make_pacman, programs, text_file
@@ -243,21 +244,29 @@ def arch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serve
 
 
 @pytest.fixture(scope="module")
-def signed_arch(arch: tuple[Path, Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """Its image with a signature; and the keyring of who signed it."""
-    mirror, server = arch
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a publisher's key, with the public part in ``key.asc``."""
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--yes"]
-    key = ["--passphrase", "", "--quick-generate-key", "arch-boxes <x@example.com>", "ed25519", "sign", "never"]
-    subprocess.run([*gpg, *key], check=True, capture_output=True)
-    exported = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
-    (home / "key.asc").write_bytes(exported)
-    image = next((mirror / "images/latest").glob("*.qcow2"))
-    sign = ["--output", f"{image}.sig", "--detach-sign", str(image)]
-    subprocess.run([*gpg, *sign], check=True, capture_output=True)
-    yield server, home / "key.asc"
+    key = ["--passphrase", "", "--quick-generate-key", "publisher <x@example.com>", "ed25519", "sign", "never"]
+    gpg(home, *key)
+    gpg(home, "--armor", "--output", str(home / "key.asc"), "--export")
+    yield home
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
+
+
+def gpg(home: Path, *arguments: str) -> None:
+    command = ["gpg", "--homedir", str(home), "--batch", "--yes", *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def signed_arch(arch: tuple[Path, Server], signer: Path) -> tuple[Server, Path]:
+    """Its image with a signature; and the keyring of who signed it."""
+    mirror, server = arch
+    image = next((mirror / "images/latest").glob("*.qcow2"))
+    gpg(signer, "--output", f"{image}.sig", "--detach-sign", str(image))
+    return server, signer / "key.asc"
 
 
 def on_arch(directory: Path, server: Server, *arguments: str, **environ: str) -> tuple[int, str]:
@@ -303,4 +312,44 @@ def test_a_package_that_arch_has_not(signed_arch: tuple[Server, Path], tmp_path:
     code, output = on_arch(tmp_path, server, "-p", "no-such-package", DIB_ARCH_KEYRING=str(keyring))
     assert code != 0
     assert "target not found: no-such-package" in output
+    assert left_behind(tmp_path) == []
+
+
+# -- Ubuntu
+
+
+def test_ubuntu(debian_tree: Path, signer: Path, tmp_path: Path) -> None:
+    """A minimal Debian in the place of the cloud image, and of Ubuntu's archive a repository of two packages."""
+    mirror = tmp_path / "mirror"
+    tree = mirror / "tree"
+    tree.mkdir(parents=True)
+    subprocess.run(["tar", "-C", tree, "-xf", debian_tree], check=True)
+    for path in tree.glob("etc/apt/sources.list*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (tree / "etc/apt/sources.list").write_text("deb [trusted=yes] http://archive.ubuntu.com/ubuntu ./\n")
+    package_repository.make(mirror, "tree", "other")
+    image = mirror / "resolute-server-cloudimg-amd64.img"
+    Tree.image_of(tree, image, "1G")
+    shutil.rmtree(tree)
+    (mirror / "SHA256SUMS").write_text(f"{hashlib.sha256(image.read_bytes()).hexdigest()} *{image.name}\n")
+    gpg(signer, "--output", f"{mirror}/SHA256SUMS.gpg", "--detach-sign", f"{mirror}/SHA256SUMS")
+    with serving(mirror) as server:
+        address = f"http://127.0.0.1:{server.port}"
+        environ = {
+            "DIB_CLOUD_IMAGES": address,
+            "DIB_DISTRIBUTION_MIRROR": address,
+            "DIB_UBUNTU_KEYRING": str(signer / "key.asc"),
+            "ARCH": "amd64",
+        }
+        code, output = build(tmp_path, Path(), "-t", "raw", "ubuntu", "-p", "tree", **environ)
+        assert code == 0, output
+        image.write_bytes(image.read_bytes()[:-1] + b"x")
+        (mirror / "SHA256SUMS").write_text(f"{hashlib.sha256(image.read_bytes()).hexdigest()} *{image.name}\n")
+        refused, said = build(tmp_path, Path(), "ubuntu", **environ)
+    with mounted(tmp_path / "out.raw") as root:
+        assert (root / "opt/tree").read_text() == "tree\n"
+        assert (root / "etc/apt/sources.list").read_text() == f"deb [trusted=yes] {address} ./\n"
+        assert "use_tempaddr = 0" in (root / "etc/sysctl.d/99-cloudimg-ipv6.conf").read_text()
+    assert refused == 1
+    assert "SHA256SUMS is not signed as it should be: BAD signature" in said
     assert left_behind(tmp_path) == []
