@@ -25,6 +25,8 @@ two"
 declare -x DIB_RELEASE="bookworm"
 declare -x DIB_API_TOKEN="three"
 declare -x DIB_SSH_KEY="four"
+declare -x DIB_My_Passwd="five"
+declare -x DIB_PROXY="http://me:six@proxy.example:3128/"
 declare -x DIB_KEYRING="kept"
 """
 
@@ -39,8 +41,9 @@ def test_manifests_are_copied_out_without_secrets(build: Build) -> None:
     assert (saved / "mine").read_text() == "content"
     assert (saved / "dib_arguments").read_text() == "debian vm\n"
     text = (saved / "dib_environment").read_text()
-    assert [word for word in ("one", "two", "three", "four") if word in text] == []
-    assert text.count('="***"') == 3
+    assert [word for word in ("one", "two", "three", "four", "five", "six") if word in text] == []
+    assert text.count('="***"') == 4
+    assert 'DIB_PROXY="http://***@proxy.example:3128/"' in text
     assert 'DIB_RELEASE="bookworm"' in text
     assert 'DIB_KEYRING="kept"' in text
     inside = build.tree / "etc/dib-manifests"
@@ -55,6 +58,17 @@ def test_a_link_that_leads_out_of_the_tree_is_not_followed(build: Build) -> None
     assert result.returncode == 1
     assert "leads out of the guest's tree" in result.stderr
     assert list(outside.iterdir()) == []
+
+
+def test_links_among_the_manifests_are_not_followed(build: Build) -> None:
+    build.merge("manifests").hook("extra-data.d/20-manifest-dir")
+    outside = build.directory / "outside"
+    outside.write_text("of this machine")
+    (build.tree / "etc/dib-manifests/dib_arguments").symlink_to(outside)
+    result = build.hook("cleanup.d/01-copy-manifests-dir", check=False)
+    assert result.returncode == 1
+    assert "leads out of the guest's tree" in result.stderr
+    assert outside.read_text() == "of this machine"
 
 
 # -- install-types
