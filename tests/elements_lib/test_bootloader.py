@@ -163,7 +163,7 @@ def test_a_base_image_that_moved_to_another_disk(grub: Guest) -> None:
     grub.hook(HOOK, DIB_BASE_IMAGE="/base.qcow2", DIB_BASE_IMAGE_MOVED="1", DIB_BLOCK_DEVICE="efi")
     assert any("--target=x86_64-efi" in call for call in installs(grub))
     assert grub.read("/boot/efi/EFI/debian/grub.cfg") == grub.read("/boot/grub/grub.cfg") != stub
-    assert grub.read("/etc/kernel/cmdline") == "ro root=LABEL=cloudimg-rootfs quiet\n"
+    assert grub.read("/etc/kernel/cmdline") == f"root=LABEL=cloudimg-rootfs ro quiet {ARGUMENTS}\n"
 
 
 def test_another_element_did_it(grub: Guest) -> None:
@@ -214,15 +214,53 @@ def test_menu_settings(grub: Guest) -> None:
     assert settings(grub)["GRUB_TIMEOUT_STYLE"] == "hidden"
 
 
+ARGUMENTS = "console=tty0 console=ttyS0,115200 no_timer_check nofb nomodeset gfxpayload=text"
+
+
 def test_entries_of_the_boot_loader_specification(grub: Guest) -> None:
     entry = grub.write(
         "/boot/loader/entries/a.conf",
-        "title x\nlinux /vmlinuz-5\ninitrd /initramfs-5.img\noptions root=UUID=old ro\n",
+        "title x\nlinux /vmlinuz-5\noptions root=UUID=old ro rootflags=subvol=root console=hvc0 nofb $tuned_params\n"
+        "initrd /initramfs-5.img\n",
     )
+    refers = grub.write("/boot/loader/entries/b.conf", "linux /boot/vmlinuz-4\noptions $kernelopts $tuned_params\n")
+    grub.write("/etc/kernel/cmdline", "root=UUID=old ro crashkernel=1G console=ttyS1")
+    for _ in range(2):
+        grub.hook(HOOK)
+        assert entry.read_text() == (
+            "title x\nlinux /boot/vmlinuz-5\n"
+            f"options root=LABEL=cloudimg-rootfs ro rootflags=subvol=root {ARGUMENTS} $tuned_params\n"
+            "initrd /boot/initramfs-5.img\n"
+        )
+        assert refers.read_text() == "linux /boot/vmlinuz-4\noptions $kernelopts $tuned_params\n"
+        cmdline = f"root=LABEL=cloudimg-rootfs ro crashkernel=1G {ARGUMENTS}\n"
+        assert grub.read("/etc/kernel/cmdline") == cmdline
+
+
+def test_options_in_the_environment_of_grub(grub: Guest) -> None:
+    grub.write("/boot/grub/grubenv", "")
+    grub.fake("grub2-editenv", 'case "$2" in list) echo "kernelopts=root=UUID=old ro quiet console=tty1";; esac')
     grub.hook(HOOK)
-    assert entry.read_text() == (
-        "title x\nlinux /boot/vmlinuz-5\ninitrd /boot/initramfs-5.img\noptions root=LABEL=cloudimg-rootfs ro\n"
-    )
+    options = f"kernelopts=root=LABEL=cloudimg-rootfs ro quiet {ARGUMENTS}"
+    assert f"grub2-editenv /boot/grub/grubenv set {options}" in grub.calls
+
+
+@pytest.mark.parametrize(("had", "has"), [("linux16", "linux16"), ("linux", "linux"), ("linuxefi", "linuxefi")])
+def test_the_command_that_loads_a_kernel_stays(grub: Guest, had: str, has: str) -> None:
+    """Whatever the machine that builds would have."""
+    grub.write("/boot/grub/grub.cfg", f"menuentry x {{\n\t{had} /vmlinuz root=UUID=1\n}}\n")
+    grub.fake("grub-mkconfig", MKCONFIG.replace('echo "linux ', 'echo "\tlinuxefi '))
+    grub.hook(HOOK, DIB_BASE_IMAGE="/base.qcow2", DIB_BLOCK_DEVICE="")
+    assert command_line(grub)[0] == has
+
+
+def test_configurations_on_the_efi_partition(grub: Guest) -> None:
+    stub = "search --fs-uuid 1 --set=dev\nconfigfile $prefix/grub.cfg\n"
+    grub.write("/boot/efi/EFI/rocky/grub.cfg", stub)
+    grub.write("/boot/efi/EFI/centos/grub.cfg", "set x=1\nblscfg\n")
+    grub.hook(HOOK, DIB_BASE_IMAGE="/base.qcow2")
+    assert grub.read("/boot/efi/EFI/rocky/grub.cfg") == stub
+    assert grub.read("/boot/efi/EFI/centos/grub.cfg") == grub.read("/boot/grub/grub.cfg")
 
 
 # -- console
