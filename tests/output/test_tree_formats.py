@@ -121,7 +121,10 @@ def test_unpacked_it_is_the_tree(
     assert image == Path(FILES[name])
     acls = name != "squashfs"  # it has no place for them
     with reader(here / image) as unpacked:
-        assert describe(unpacked, acls=acls) == describe(tree, acls=acls)
+        found, expected = describe(unpacked, acls=acls), describe(tree, acls=acls)
+        if reader is by_bsdtar:  # it leaves the directory that it unpacks into its own time
+            assert found.pop("/.")[:3] == expected.pop("/.")[:3]
+        assert found == expected
         assert (unpacked / "sparse").stat().st_blocks * 512 < SPARSE_SIZE // 8 or name == "squashfs"
         assert (unpacked / "etc" / "config").samefile(unpacked / "etc" / "hard")
         assert not (unpacked / "lost+found").exists()
