@@ -62,6 +62,8 @@ def from_published(text: str, url: str, published: str) -> Checksum:
     if not listed:
         raise BaseError(f"{published} is no checksum file")
     found = {checksum for checksum, listed_name in listed if listed_name is None or _base_name(listed_name) == name}
+    if not found and _is_of_one_file(published, name, {listed_name for _, listed_name in listed}):
+        found = {checksum for checksum, _ in listed}
     if not found:
         names = sorted({_base_name(listed_name) for _, listed_name in listed if listed_name})
         meant = nearest(name, names)
@@ -92,6 +94,12 @@ def _entries(text: str) -> Iterator[tuple[Checksum, str | None]]:
                 yield Checksum(algorithm, match[3].lower()), match[2]
         elif (match := _ALONE.fullmatch(line)) and (algorithm := BY_LENGTH.get(len(match[1]))):
             yield Checksum(algorithm, match[1].lower()), None
+
+
+def _is_of_one_file(published: str, name: str, listed: set[str | None]) -> bool:
+    """Whether a checksum file is called after the file (NAME.sha256) and lists one, be it by the name of a build to
+    which NAME is a link, as openSUSE has it."""
+    return len(listed) == 1 and file_name(published).startswith(f"{name}.")
 
 
 def _base_name(listed: str) -> str:

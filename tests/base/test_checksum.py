@@ -89,6 +89,14 @@ def test_no_list_at_all(text: str) -> None:
         from_published(text, URL, "SUMS")
 
 
+def test_a_file_of_its_own_may_name_the_build_that_the_name_is_a_link_to() -> None:
+    text = f"{A256}  Build-7-{NAME}\n"
+    assert from_published(text, URL, f"https://x/{NAME}.sha256") == Checksum("sha256", A256)
+    for published, listed in ((f"{NAME}.sha256", f"{text}{B256}  other\n"), ("SHA256SUMS", text), (f"{NAME}x", text)):
+        with pytest.raises(BaseError, match="lists no"):
+            from_published(listed, URL, published)
+
+
 def test_names_of_addresses() -> None:
     assert file_name(URL) == NAME
     assert file_name("/srv/images/a.qcow2") == "a.qcow2"
