@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "shell": "open a shell in the middle of a build, or where one failed",
     "elements": "list elements, or show one",
     "graph": "draw how elements depend on each other",
+    "new": "begin an element",
     "lint": "find what is wrong with elements",
     "layers": "look after the layers of finished steps",
     "doctor": "say what this machine can do, and how to mend what it can't",
