@@ -86,7 +86,7 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
 
 def _choose_target(plan: Plan, settings: Settings, base: BaseImage | None, events: Events) -> str:
     trusted = base is None or base.verified or settings.trust_base
-    choice = choose(settings, base_trusted=trusted)
+    choice = choose(settings, trusted, plan.layout)
     events.info(f"target {choice.name}: {choice.reason}")
     if not trusted:
         _refuse_foreign_host_hooks(plan)

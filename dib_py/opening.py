@@ -10,7 +10,7 @@ from dib_py.base import BaseImage
 from dib_py.disk import GROWING_CAPACITY, Disk
 from dib_py.disk.growth import START_SIZE
 from dib_py.disk.layout import Layout
-from dib_py.disk.partitions import smallest_disk
+from dib_py.disk.partitions import place, smallest_disk
 from dib_py.disk.size import GIB, MIB
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.layers.record import BindMount, DiskState, Record
@@ -109,7 +109,9 @@ class Opening:
         if layout.size is not None:
             return layout.size, None
         if self.base is not None:  # what moves has the room that it had, beside the other partitions
-            return -(-(self.base.size + smallest_disk(layout)) // MIB) * MIB, None
+            size = -(-(self.base.size + smallest_disk(layout)) // MIB) * MIB
+            place(layout, size)  # says what does not fit before anything starts
+            return size, None
         capacity = GROWING_CAPACITY if self.target == "guestfs" else None  # an NBD client never learns of growth
         return smallest_disk(layout) + (ROOMY if self._is_roomy else START_SIZE), capacity
 

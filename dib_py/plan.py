@@ -16,6 +16,7 @@ from dib_py import install_types, packages
 from dib_py.base.spec import BaseSpec, base_spec
 from dib_py.disk.block_device import find as find_layout
 from dib_py.disk.block_device import find_asked as find_asked_layout
+from dib_py.disk.boot_checks import check_boot
 from dib_py.disk.layout import Layout
 from dib_py.element import Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
@@ -63,8 +64,7 @@ class Plan:
     """All that a build will do, as far as it can be known before; hooks may add hooks while it runs.
 
     ``base`` is None for a blank disk, which has a ``layout`` then; with both, the content of the base image moves to a
-    new disk of that layout. ``environment`` is that of extra-data.d and holds
-    secrets: show it through ``mask``.
+    new disk of that layout. ``environment`` is that of extra-data.d and holds secrets: show it through ``mask``.
     """
 
     settings: Settings
@@ -267,12 +267,26 @@ def _with_keys(plan: Plan, secret: bytes | None) -> Plan:
     return replace(plan, steps=tuple(steps))
 
 
+def _boot_warnings(plan: Plan, layout: Layout) -> Iterator[str]:
+    """DiskError for a layout that can't boot as it is to."""
+    if "bootloader" not in plan.resolution.members:
+        if plan.moves_base:
+            yield "the base image moves to a new disk, and no bootloader is put there: the element vm does that"
+        return
+    kind = plan.environment.get("DIB_BLOCK_DEVICE", "")
+    element = next((one.name for one in plan.elements if one.name.startswith("block-device-")), "")
+    yield from check_boot(layout, kind, element, architecture(plan.settings))
+
+
 def _warnings(plan: Plan, catalog: Catalog) -> Iterator[str]:
     used = plan.resolution.members
     for override in catalog.overrides:
         if override.name in used:
             yield str(override)
     yield from plan.hooks.skipped()
+    if plan.layout is not None:
+        yield from plan.layout.warnings
+        yield from _boot_warnings(plan, plan.layout)
     names = [f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")] + ["after-error"]
     for point in plan.settings.breakpoints:
         if point not in names:

@@ -104,7 +104,7 @@ def _visit(
         os.close(isolation.open_terminal())  # known to be there before anything starts
     supervisor.check_build_root(settings)
     trusted = base is None or base.verified or settings.trust_base
-    target = choose(settings, base_trusted=trusted).name
+    target = choose(settings, trusted, plan.layout).name
     with store.session() as session:
         session.use(record.key for record in records)
         layers = store.chain(records[-1].key) if records else ()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dib_py.disk import block_device_checks as checks
+from dib_py.disk import volume_checks
 from dib_py.disk.block_device_tree import Entry, Findings, flatten
 from dib_py.disk.layout import (
     Filesystem,
@@ -44,7 +45,6 @@ FALLBACK = """\
         fsck-passno: 1
 """
 
-_EXTENT = 4 * MIB  # LVM's default, to which volumes' sizes are cut
 _ROOT_LABELS = {"xfs": "img-rootfs"}  # the usual one is too long for it
 _ROOT_LABEL = "cloudimg-rootfs"
 
@@ -125,12 +125,16 @@ def _find(
     if config.strip():
         return _configured(config, defaults)
     names = _file_names(environment.get("ARCH") or settings.arch)
-    for element in elements:
-        for name in names:
-            path = element.path / name
-            if path.is_file():
-                return parse(_read(path), source=str(path), defaults=defaults)
-    return None
+    found = [file for element in elements if (file := _file_of(element, names)) is not None]
+    if not found:
+        return None
+    layout = parse(_read(found[0]), source=str(found[0]), defaults=defaults)
+    unused = tuple(f"{path} counts for nothing: the disk's layout is that of {found[0]}" for path in found[1:])
+    return replace(layout, warnings=(*layout.warnings, *unused))
+
+
+def _file_of(element: Element, names: Iterable[str]) -> Path | None:
+    return next((path for name in names if (path := element.path / name).is_file()), None)
 
 
 def parse(
@@ -211,6 +215,7 @@ class _Reading:
         by_name = {entry.name: entry for entry in self.entries if entry.plugin != "partitioning"}
         checks.filesystems(layout, by_name, self.findings)
         checks.sizes(layout, by_name, self.findings)
+        volume_checks.volumes(layout, by_name, self.findings)
         return layout
 
     # -- partitions
@@ -278,7 +283,7 @@ class _Reading:
         return LogicalVolume(
             name=entry.name,
             group=entry.base or "",
-            size=size // _EXTENT * _EXTENT if size is not None else None,
+            size=size // volume_checks.EXTENT * volume_checks.EXTENT if size is not None else None,
             extents=extents if size is None else None,
             type=kind,
             thin_pool=entry.text("thin-pool"),
@@ -300,7 +305,7 @@ class _Reading:
             name=entry.name,
             base=entry.base or "",
             type="vfat" if kind == "fat" else kind,
-            label=label.upper() if kind in ("vfat", "fat") else label,
+            label=label.upper() if kind in ("vfat", "fat", "msdos") else label,
             uuid=entry.text("uuid") or self.uuids(),
             options=self.mkfs_options(entry, kind),
             mount_point=checks.mount_point(mount, self.findings) if mount is not None and not swap else None,

@@ -15,7 +15,11 @@ from dib_py.disk.size import MIB, shown
 from dib_py.errors import DiskError, nearest
 
 # bytes; mke2fs, mkfs.xfs, mkfs.fat, mkswap and mkfs.btrfs cut or refuse what is longer
-LABEL_LIMITS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "vfat": 11, "swap": 16, "btrfs": 255}
+LABEL_LIMITS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "vfat": 11, "msdos": 11, "swap": 16, "btrfs": 255}
+
+# bytes; smaller than this mkfs.xfs and mkfs.btrfs refuse
+_SMALLEST = {"xfs": 300 * MIB, "btrfs": 109 * MIB}
+_NOT_IN_VFAT = set('*?.,;:/\\|+=<>[]"')
 
 # what may lie on what
 _BASES = {
@@ -155,6 +159,13 @@ def filesystems(layout: Layout, entries: Mapping[str, Entry], findings: Findings
     mounts: dict[str, str] = {}
     for fs in layout.filesystems:
         entry = entries[fs.name]
+        if fs.type not in LABEL_LIMITS:
+            known = ", ".join(LABEL_LIMITS)
+            hint = f"known are {known}" + ("" if "type" in entry.values else "; it comes from FS_TYPE")
+            findings.error(entry.line_of("type"), f"mkfs {fs.name} has the unknown type {fs.type}", hint)
+        if fs.type in ("vfat", "msdos") and (odd := _NOT_IN_VFAT & set(fs.label)):
+            what = f"label {fs.label} has characters that vfat can't have: {' '.join(sorted(odd))}"
+            findings.error(entry.line_of("label"), what)
         limit = LABEL_LIMITS.get(fs.type)
         length = len(fs.label.encode())
         if limit is not None and length > limit:
@@ -198,12 +209,21 @@ def sizes(layout: Layout, entries: Mapping[str, Entry], findings: Findings) -> N
         _primaries(layout, entries, findings)
     if layout.size is not None and not findings.errors:
         try:
-            partitions.place(replace(layout, source=""), layout.size)
+            placed = partitions.place(replace(layout, source=""), layout.size)
+            _smallest({one.name: one.length for one in placed}, layout, entries, findings)
         except partitions.DoesNotFit as error:
             what = f"{error.message} (it is {shown(layout.size)} large)"
             findings.error(entries[error.partition].line_of("size"), what, error.hint)
         except DiskError as error:
             findings.error(1, error.message, error.hint)
+
+
+def _smallest(lengths: Mapping[str, int], layout: Layout, entries: Mapping[str, Entry], findings: Findings) -> None:
+    for fs in layout.filesystems:
+        least = _SMALLEST.get(fs.type, 0)
+        if lengths.get(fs.base, least) < least:
+            what = f"partition {fs.base} has {shown(lengths[fs.base])}, and {fs.type} takes at least {shown(least)}"
+            findings.error(entries[fs.base].line_of("size"), what)
 
 
 def _primaries(layout: Layout, entries: Mapping[str, Entry], findings: Findings) -> None:

@@ -21,7 +21,8 @@ _SLACK = 4 * MIB  # what directories and journals may take beside the files
 _WILDCARD = re.compile(r"([*?\[\]\\])")
 _PACK = ("tar", "--create", "--file=-", "--format=posix", "--sparse", "--numeric-owner", "--anchored")
 _UNPACK = ("tar", "--extract", "--numeric-owner")
-_ATTRIBUTES = ("--acls", "--xattrs", "--xattrs-include=*")
+# xfs shows ACLs as attributes of its own, too
+_ATTRIBUTES = ("--acls", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.SGI_*")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from stevedore.driver import DriverManager
 from stevedore.exception import NoMatches
 
 from dib_py.disk import Disk
+from dib_py.disk.layout import Layout
 from dib_py.errors import TargetError, UsageError
 from dib_py.events import Events
 from dib_py.settings import Settings
-from dib_py.target import Target
+from dib_py.target import Target, host_layouts
 from dib_py.target.probe import Verdict, kvm_works
 
 NAMESPACE = "dib_py.target"
@@ -46,14 +47,20 @@ class Choice:
     reason: str
 
 
-def choose(settings: Settings, base_trusted: bool, *, probe: Callable[[Settings], Verdict] | None = None) -> Choice:
+def choose(
+    settings: Settings,
+    base_trusted: bool,
+    layout: Layout | None = None,
+    *,
+    probe: Callable[[Settings], Verdict] | None = None,
+) -> Choice:
     """The target to use: the one asked for; else guestfs where KVM works, else host where it can and the base is
-    trusted, else guestfs without KVM.
+    trusted, else guestfs without KVM. ``layout`` is that of a disk that has to be made.
 
     Raises TargetError where none can work, or the one asked for can't or mayn't.
     """
     if settings.target == "host":
-        return _asked_for_host(base_trusted)
+        return _asked_for_host(base_trusted, layout)
     lacking_guestfs = why_no_guestfs()
     if settings.target == "guestfs":
         if lacking_guestfs:
@@ -61,7 +68,7 @@ def choose(settings: Settings, base_trusted: bool, *, probe: Callable[[Settings]
         return Choice("guestfs", "asked for")
     if settings.target != "auto":
         return Choice(settings.target, "asked for")
-    lacking_host = why_no_host()
+    lacking_host = why_no_host() or _why_not_make(layout)
     if lacking_guestfs:
         if lacking_host:
             raise TargetError(
@@ -77,16 +84,24 @@ def choose(settings: Settings, base_trusted: bool, *, probe: Callable[[Settings]
     if verdict.works:
         return Choice("guestfs", verdict.reason)
     if lacking_host:
-        return Choice("guestfs", f"slow, without KVM ({verdict.reason}): the host target lacks {lacking_host}")
+        return Choice("guestfs", f"slow, without KVM ({verdict.reason}): the host target can't do it: {lacking_host}")
     if not base_trusted:
         return Choice("guestfs", f"slow, without KVM ({verdict.reason}): nobody vouches for the base image")
     return Choice("host", verdict.reason)
 
 
-def _asked_for_host(base_trusted: bool) -> Choice:
+def _why_not_make(layout: Layout | None) -> str:
+    """Why the host target can't make the layout; empty where it can, or there is none to make."""
+    return host_layouts.why_not(layout) if layout is not None else ""
+
+
+def _asked_for_host(base_trusted: bool, layout: Layout | None) -> Choice:
     lacking = why_no_host()
     if lacking:
         raise TargetError(f"the host target can't work here: {lacking}", hint="--target guestfs needs none of that")
+    if layout is not None and (why := _why_not_make(layout)):
+        hint = "use the guestfs target: --target guestfs"
+        raise TargetError(f"the host target can't make this layout: {why}", hint=hint, where=layout.source)
     if not base_trusted:
         raise TargetError(
             "the base image is not verified, and the host target would run its programs on this machine",

@@ -29,6 +29,7 @@ from dib_py.target import (
     Mount,
     Output,
     guestfs_caches,
+    guestfs_moving,
     guestfs_terminal,
     host_run,
     packing,
@@ -36,7 +37,7 @@ from dib_py.target import (
 from dib_py.target import guestfs_inspect as inspection
 from dib_py.target import guestfs_layout as layouts
 from dib_py.target.guest_tree import GuestTree
-from dib_py.target.guestfs_appliance import Appliance, Machine, load_bindings
+from dib_py.target.guestfs_appliance import SOURCE_LABEL, Appliance, Machine, load_bindings
 from dib_py.target.guestfs_files import GuestFiles
 from dib_py.target.guestfs_runner import ENVIRONMENT, Program
 from dib_py.target.guestfs_tree import HostTree
@@ -113,6 +114,9 @@ class GuestfsTarget:
         verdict = kvm_works(settings.environ)
         machine = Machine(settings.memory, settings.vcpus, verdict.works)
         self._appliance = Appliance(disk.nbd(), directory, machine, disk.sector_size)
+        if disk.source is not None:
+            disk.source.nbd()
+            self._appliance.source = disk.source.nbd_name
         self._files = GuestFiles(self._appliance)
         self._host_tree = HostTree(self._appliance, self._files, directory, events)
         self._directory = directory
@@ -169,6 +173,15 @@ class GuestfsTarget:
             if cache:
                 inspection.remember(cache, known)
         return known
+
+    def move_in(self, layout: Layout, cache: Path | None = None) -> Inspection:
+        found = self.inspect(cache)
+        runner = self._appliance.engine_runner
+        mounts = guestfs_moving.free_names(runner, layout, found.mounts)
+        self.create(layout)
+        guestfs_moving.copy(self._appliance, self._appliance.device(SOURCE_LABEL), layout, mounts)
+        self.mount(self.layout_mounts(layout))
+        return found
 
     def mount(self, mounts: Sequence[Mount]) -> None:
         for mount in mounts:

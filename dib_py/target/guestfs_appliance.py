@@ -21,6 +21,7 @@ from dib_py.target.guestfs_runner import SCRIPT, Runner
 
 LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
 DISK_LABEL = "image"  # letters only; gives /dev/disk/guestfs/image
+SOURCE_LABEL = "source"
 _KEPT_CONSOLE = 64 * 1024  # bytes
 _SHOWN_LINES = 15
 
@@ -77,6 +78,7 @@ class Appliance:
         self.console = self._runner("console")  # only a port: for a shell of the user
         self.archives = self._runner("archives")  # only a port too
         self.disk = ""  # the real device inside the appliance
+        self.source = ""  # what the disk's server calls a base image whose content moves to the disk, if one does
         self.scratch_disks: dict[str, Path] = {}  # raw images by label, attached behind the disk; nothing of the guest
 
     def _runner(self, name: str) -> Runner:
@@ -124,6 +126,11 @@ class Appliance:
             label=DISK_LABEL,
             blocksize=self._sector_size,
         )
+        if self.source:
+            server = [f"unix:{self._nbd}"]
+            handle.add_drive_opts(
+                self.source, format="raw", protocol="nbd", server=server, cachemode="unsafe", label=SOURCE_LABEL
+            )
         for label, image in self.scratch_disks.items():
             handle.add_drive_opts(str(image), format="raw", cachemode="unsafe", label=label)
         # a disk that can't be written on for lack of room would else stop the appliance, without a word
@@ -157,7 +164,11 @@ class Appliance:
             commands.append(f"setsid -f bash {work}/runner serve {port} {work} </dev/null >{work}/log 2>&1")
         self.call(lambda g: g.debug_upload(str(SCRIPT), "/run/dib.runner", 0o755))
         self.call(lambda g: g.debug("sh", ["\n".join(commands)]))
-        self.disk = self.engine_runner.check(f"readlink -f /dev/disk/guestfs/{DISK_LABEL}", timeout=120).strip()
+        self.disk = self.device(DISK_LABEL)
+
+    def device(self, label: str) -> str:
+        """The real name in the appliance of the disk with that label."""
+        return self.engine_runner.check(f"readlink -e /dev/disk/guestfs/{label}", timeout=120).strip()
 
     def shutdown(self) -> None:
         """Stop it in order; TargetError says what could not be written back."""

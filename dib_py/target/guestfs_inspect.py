@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +49,12 @@ def remember(cache: Path, inspection: Inspection) -> None:
 def _describe(appliance: Appliance, root: str) -> Inspection:
     mounts = appliance.call(lambda g: _mounts(g, root))
     release = _os_release(appliance, mounts)
+    stable = tuple(replace(mount, device=stable_name(mount.device)) for mount in mounts)
 
     def ask(handle: Any) -> Inspection:
         number = f"{handle.inspect_get_major_version(root)}.{handle.inspect_get_minor_version(root)}"
         return Inspection(
-            mounts=tuple(mounts),
+            mounts=stable,
             distro=release.get("ID") or handle.inspect_get_distro(root),
             version=release.get("VERSION_ID") or number,
             arch=handle.inspect_get_arch(root),
@@ -63,16 +66,23 @@ def _describe(appliance: Appliance, root: str) -> Inspection:
 
 
 def _mounts(handle: Any, root: str) -> list[Mount]:
-    """The root, and what its fstab names below it, as far as it is there: old entries may stay in an image."""
+    """The root, and what its fstab names below it, as far as it is there: old entries may stay in an image.
+
+    Devices have the names that libguestfs gives them in this appliance.
+    """
     found: dict[str, str] = handle.inspect_get_mountpoints(root)
     mounts = []
     for path in sorted(found, key=lambda path: (len(path), path)):
         try:
-            mounts.append(Mount(stable_name(found[path]), path, handle.vfs_type(found[path])))
+            mounts.append(Mount(found[path], path, handle.vfs_type(found[path])))
         except RuntimeError:
             if path == "/":
                 raise
     return mounts
+
+
+def _mount(handle: Any, mount: Mount) -> None:
+    handle.mount_options("ro", mount.device, mount.path)
 
 
 def _os_release(appliance: Appliance, mounts: list[Mount]) -> dict[str, str]:
@@ -85,7 +95,7 @@ def _os_release(appliance: Appliance, mounts: list[Mount]) -> dict[str, str]:
     try:
         for mount in mounts:
             if mount.path in ("/", "/usr"):
-                appliance.mount(mount.device, mount.path, "ro")
+                appliance.call(functools.partial(_mount, mount=mount))
         lines = appliance.call(read)
     finally:
         appliance.call(lambda g: g.umount_all())

@@ -18,6 +18,9 @@ from dib_py.target.mkfs import mkfs_argv
 _MODULES = {"xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat", "fat": "vfat", "msdos": "vfat"}
 _PACKAGES = {"xfs": "libguestfs-xfs"}
 
+# the appliance has no thin_check, and a pool that is new needs none
+_NEW_POOLS = ("--config", 'global/thin_check_executable=""')
+
 _NODES = 'udevadm settle 2>/dev/null; for n in "$@"; do i=0; until [ -b "$n" ]; do ((++i < 100)); sleep 0.1; done; done'
 
 # $1 disk, $2 its size in bytes: what lies last on it
@@ -209,7 +212,9 @@ def _lvm(layout: Layout, devices: Devices) -> list[list[str]]:
         kind = ["--type", volume.type] if volume.type else []
         pool = ["--thinpool", volume.thin_pool] if volume.thin_pool else []
         name = ["-n", volume.name, volume.group]
-        commands.append(["lvcreate", "-y", "-Wy", *volume.options, *kind, *pool, *room, *name])
+        wipe = ["-Wy"] if volume.type != "thin-pool" else []  # it has no content of its own
+        thin = list(_NEW_POOLS) if volume.type else []
+        commands.append(["lvcreate", "-y", *wipe, *thin, *volume.options, *kind, *pool, *room, *name])
     return commands
 
 

@@ -34,6 +34,7 @@ from dib_py.target import (
     Output,
     host_growth,
     host_inspect,
+    host_layouts,
     host_mounts,
     host_moving,
     host_run,
@@ -92,10 +93,8 @@ class HostTarget(GuestTree):
 
     # -- the disk
     def create(self, layout: Layout) -> None:
-        if layout.groups or layout.volumes:
-            raise DiskError("this target can't make logical volumes", hint=_GUEST_TARGET, where=layout.source)
-        for filesystem in layout.filesystems:
-            _require_kernel(filesystem.type, layout)
+        if why := host_layouts.why_not(layout):
+            raise DiskError(f"the host target can't make this layout: {why}", hint=_GUEST_TARGET, where=layout.source)
         if layout.table is not None:
             self._devices.partition(layout)
         for filesystem in layout.filesystems:
@@ -370,21 +369,3 @@ def _device_name(layout: Layout, base: str) -> str:
         if partition.name == base:
             return partition_device(partition.number)
     raise DiskError(f"the layout has nothing called {base}", where=layout.source)
-
-
-def _require_kernel(fstype: str, layout: Layout) -> None:
-    """DiskError unless this machine's kernel can mount ``fstype``."""
-    kernel_name = {"fat": "vfat", "msdos": "vfat"}.get(fstype, fstype)
-    if kernel_name == "swap" or _kernel_knows(kernel_name):
-        return
-    with suppress(DiskError, process.CommandFailed, OSError):
-        process.run(["modprobe", "--quiet", kernel_name], timeout=30)
-    if not _kernel_knows(kernel_name):
-        what = "an EFI system partition" if kernel_name == "vfat" else "this layout"
-        raise DiskError(
-            f"this machine's kernel has no {kernel_name}, which {what} needs", hint=_GUEST_TARGET, where=layout.source
-        )
-
-
-def _kernel_knows(fstype: str) -> bool:
-    return fstype in Path("/proc/filesystems").read_text().split()
