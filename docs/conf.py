@@ -1,4 +1,4 @@
-"""Sphinx: the site of docs/, with a page for each element made from its README.rst."""
+"""Sphinx: the site of docs/, with a page for each element made from its own files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from element_pages import element_pages  # noqa: E402 - beside this file
 
 from dib_py import __version__  # noqa: E402 - the checkout's own
+from dib_py.element import Catalog  # noqa: E402
 
 project = "dib-py"
 author = "the dib-py authors"
@@ -22,18 +25,16 @@ nitpicky = True
 
 
 def write_element_pages() -> None:
-    """Make docs/elements/ afresh: what the elements' READMEs say, and a list of them."""
+    """Make docs/elements/ afresh; pages that stay as they are are not touched, and not read again."""
     pages = HERE / "elements"
     pages.mkdir(exist_ok=True)
-    wanted = {f"{readme.parent.name}.rst": readme.read_text() for readme in HERE.parent.glob("elements/*/README.rst")}
-    names = "".join(f"   {Path(name).stem}\n" for name in sorted(wanted))
-    wanted["index.rst"] = f"Elements\n========\n\n.. toctree::\n   :maxdepth: 1\n\n{names}"
+    wanted = element_pages(Catalog.load([], builtin=HERE.parent / "elements"))
     for page in pages.iterdir():
         if page.name not in wanted:
             page.unlink()
     for name, text in wanted.items():
         page = pages / name
-        if not page.exists() or page.read_text() != text:  # untouched pages are not read again
+        if not page.exists() or page.read_text() != text:
             page.write_text(text)
 
 
