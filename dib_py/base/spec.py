@@ -18,8 +18,8 @@ from dib_py.settings import Settings
 
 FILE = "base-image.yaml"
 ASKED_FOR = "--base or DIB_LOCAL_IMAGE"  # the source of what the user names
-_KEYS = ("url", "checksum", "signature", "image-signature", "keyring")
-_OPTIONAL = ("signature", "image-signature", "keyring")
+_KEYS = ("url", "checksum", "signature", "image-signature", "keyring", "missing")
+_OPTIONAL = ("signature", "image-signature", "keyring", "missing")
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\$))")  # ${NAME}; $$ is a dollar
 
 
@@ -48,7 +48,8 @@ def base_spec(settings: Settings, element: Path | None, environment: Mapping[str
     """The base image of a build, or None for a blank disk.
 
     ``element`` is the ``base-image.yaml`` of the operating-system element; it counts if every variable that its
-    address and checksum name is set in ``environment``.
+    address and checksum name is set in ``environment``. BaseError where one is not and the element says that there is
+    nothing to do without an image (``missing``).
     """
     if settings.base:
         return BaseSpec(_absolute(settings.base), settings.base_checksum, ASKED_FOR)
@@ -87,7 +88,8 @@ def _absolute(location: str) -> str:
 
 
 def _declared(file: Path, environment: Mapping[str, str]) -> dict[str, str] | None:
-    """The file's values, expanded; None where a variable that they name is unset or empty."""
+    """The file's values, expanded; None where a variable that they name is unset or empty, or BaseError with what the
+    file says about that."""
     values: dict[str, str] = {}
     complete = True
     for key, value, line in _pairs(file):
@@ -98,6 +100,8 @@ def _declared(file: Path, environment: Mapping[str, str]) -> dict[str, str] | No
         complete = complete and whole
     if "url" not in values:
         raise FileError(file, "has no url")
+    if not complete and values.get("missing"):
+        raise BaseError(values["missing"], hint="--base FILE or DIB_LOCAL_IMAGE names an image")
     return values if complete else None
 
 

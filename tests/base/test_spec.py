@@ -43,6 +43,15 @@ def test_counts_only_if_all_its_variables_are_set(element: Path, missing: str) -
     assert base_spec(Settings(), element, {**unset, missing: ""}) is None
 
 
+def test_an_element_that_can_not_do_without_says_so(element: Path) -> None:
+    element.write_text(f"{element.read_text()}missing: ${{DIB_RELEASE}} has no image\n")
+    assert base_spec(Settings(), element, ENVIRONMENT) is not None
+    assert base_spec(Settings(base="x.qcow2"), element, {}) is not None
+    with pytest.raises(BaseError, match="bookworm has no image") as raised:
+        base_spec(Settings(), element, {"DIB_RELEASE": "bookworm"})
+    assert "--base" in raised.value.hint
+
+
 def test_the_user_goes_before_the_element(element: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     spec = base_spec(Settings(base="images/x.qcow2", base_checksum="md5:1"), element, ENVIRONMENT)
