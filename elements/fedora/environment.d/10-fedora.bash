@@ -14,6 +14,10 @@ esac
 export DIB_FEDORA_COMPOSE=${DIB_FEDORA_COMPOSE:-$_compose}
 unset _compose
 export DIB_FLAVOR=${DIB_FLAVOR:-Generic}
+# the checksum file is a signed message; on a server of one's own are images of one's own
+if [ -z "${DIB_CLOUD_IMAGES:-}" ] && [ "$DIB_RELEASE" = 44 ]; then
+    export DIB_BASE_KEYRING=${DIB_BASE_KEYRING:-RPM-GPG-KEY-fedora-44}
+fi
 export DIB_CLOUD_IMAGES=${DIB_CLOUD_IMAGES:-https://download.fedoraproject.org/pub/fedora/linux/releases/$DIB_RELEASE/Cloud/$DIB_RPM_ARCH/images}
 if [ -n "$DIB_FEDORA_COMPOSE" ]; then
     export BASE_IMAGE_FILE=${BASE_IMAGE_FILE:-Fedora-Cloud-Base-$DIB_FLAVOR-$DIB_RELEASE-$DIB_FEDORA_COMPOSE.$DIB_RPM_ARCH.qcow2}

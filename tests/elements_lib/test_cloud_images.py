@@ -1,0 +1,139 @@
+"""Where operating systems' elements start from: addresses, checksum files and keys, by release and architecture."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dib_py.base import BaseSpec
+from dib_py.element import Catalog
+from dib_py.errors import BaseError, DibError
+from dib_py.plan import make_plan
+from dib_py.settings import Settings
+
+ELEMENTS = Path(__file__).resolve().parents[2] / "elements"
+KEYS = {
+    "centos7/RPM-GPG-KEY-CentOS-7": "6341AB2753D78A78A7C27BB124C6A8A7F4A80EB5",
+    "fedora/RPM-GPG-KEY-fedora-44": "36F612DCF27F7D1A48A835E4DBFCF71C6D9F90A6",
+}
+
+
+def base(element: str, arch: str = "amd64", **environ: str) -> BaseSpec:
+    settings = Settings(elements=(element,), arch=arch, environ={"PATH": "/usr/bin:/bin", "HOME": "/root", **environ})
+    found = make_plan(settings, Catalog.load([], builtin=ELEMENTS)).base
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("element", "environ", "location", "checksum"),
+    [
+        (
+            "centos7",
+            {},
+            "https://cloud.centos.org/centos/7/images/CentOS-7-x86_64-GenericCloud.qcow2",
+            "https://cloud.centos.org/centos/7/images/sha256sum.txt.asc",
+        ),
+        (
+            "centos",
+            {},
+            "https://cloud.centos.org/centos/10-stream/x86_64/images/CentOS-Stream-GenericCloud-10-latest.x86_64.qcow2",
+            "<url>.SHA256SUM",
+        ),
+        (
+            "centos",
+            {"DIB_RELEASE": "9"},
+            "https://cloud.centos.org/centos/9-stream/x86_64/images/CentOS-Stream-GenericCloud-9-latest.x86_64.qcow2",
+            "<url>.SHA256SUM",
+        ),
+        (
+            "rocky",
+            {},
+            "https://dl.rockylinux.org/pub/rocky/10/images/x86_64/Rocky-10-GenericCloud-Base.latest.x86_64.qcow2",
+            "https://dl.rockylinux.org/pub/rocky/10/images/x86_64/CHECKSUM",
+        ),
+        (
+            "almalinux",
+            {"DIB_RELEASE": "9.6"},
+            "https://repo.almalinux.org/almalinux/9.6/cloud/x86_64/images/AlmaLinux-9-GenericCloud-latest.x86_64.qcow2",
+            "https://repo.almalinux.org/almalinux/9.6/cloud/x86_64/images/CHECKSUM",
+        ),
+        (
+            "fedora",
+            {"DIB_RELEASE": "45", "DIB_FEDORA_COMPOSE": "1.2", "DIB_CLOUD_IMAGES": "https://x"},
+            "https://x/Fedora-Cloud-Base-Generic-45-1.2.x86_64.qcow2",
+            "https://x/Fedora-Cloud-45-1.2-x86_64-CHECKSUM",
+        ),
+        (
+            "opensuse",
+            {},
+            "https://download.opensuse.org/distribution/leap/16.0/appliances/Leap-16.0-Minimal-VM.x86_64-Cloud.qcow2",
+            "<url>.sha256",
+        ),
+        (
+            "opensuse",
+            {"DIB_RELEASE": "tumbleweed"},
+            "https://download.opensuse.org/tumbleweed/appliances/openSUSE-Tumbleweed-Minimal-VM.x86_64-Cloud.qcow2",
+            "<url>.sha256",
+        ),
+    ],
+)
+def test_where_images_are(element: str, environ: dict[str, str], location: str, checksum: str) -> None:
+    found = base(element, **environ)
+    assert found.location == location
+    assert found.checksum == checksum.replace("<url>", location)
+
+
+def test_another_architecture() -> None:
+    assert base("centos7", arch="arm64").location.startswith(
+        "https://cloud.centos.org/altarch/7/images/CentOS-7-aarch64-"
+    )
+    assert "/images/aarch64/Rocky-10-GenericCloud-Base.latest.aarch64" in base("rocky", arch="arm64").location
+
+
+@pytest.mark.parametrize(
+    ("element", "arch", "environ", "keyring"),
+    [
+        ("centos7", "amd64", {}, "centos7/RPM-GPG-KEY-CentOS-7"),
+        ("centos7", "arm64", {}, ""),
+        ("centos7", "amd64", {"DIB_CLOUD_IMAGES": "https://mine"}, ""),
+        ("fedora", "amd64", {}, "fedora/RPM-GPG-KEY-fedora-44"),
+        ("fedora", "amd64", {"DIB_RELEASE": "43"}, ""),
+        ("almalinux", "amd64", {}, ""),
+        ("almalinux", "amd64", {"DIB_BASE_KEYRING": "/keys"}, "/keys"),
+    ],
+)
+def test_which_keys_count(element: str, arch: str, environ: dict[str, str], keyring: str) -> None:
+    found = base(element, arch=arch, **environ)
+    assert found.keyring == (str(ELEMENTS / keyring) if keyring else "")
+    assert found.signature.endswith(".asc") == (element == "almalinux")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_are_the_publishers(name: str, tmp_path: Path) -> None:
+    """By the fingerprints that they publish."""
+    command = ["gpg", "--homedir", tmp_path, "--show-keys", "--with-colons", ELEMENTS / name]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")] == [KEYS[name]]
+
+
+@pytest.mark.parametrize(
+    ("element", "environ", "said"),
+    [
+        ("rhel", {}, "access.redhat.com"),
+        ("fedora", {"DIB_RELEASE": "99"}, "DIB_FEDORA_COMPOSE"),
+        ("centos", {"DIB_RELEASE": "7"}, "centos7"),
+    ],
+)
+def test_without_an_image(element: str, environ: dict[str, str], said: str) -> None:
+    with pytest.raises(DibError) as raised:
+        base(element, **environ)
+    assert said in f"{raised.value} {getattr(raised.value, 'tail', '')}"
+    assert element == "centos" or isinstance(raised.value, BaseError)
+
+
+def test_rhel_from_a_server_of_ones_own() -> None:
+    found = base("rhel", DIB_CLOUD_IMAGES="https://mine", BASE_IMAGE_FILE="rhel.qcow2")
+    assert found.location == "https://mine/rhel.qcow2"
