@@ -18,6 +18,7 @@ from dib_py import errors, phases, readme
 DEPS_FILE = "element-deps"
 PROVIDES_FILE = "element-provides"
 OS_FAMILY_FILE = "os-family"
+DISTRIBUTIONS_FILE = "distributions"
 BASE_IMAGE_FILE = "base-image.yaml"
 ENVIRONMENT_DIRECTORY = "environment.d"
 PACKAGE_INSTALLS_FILES = ("package-installs.json", "package-installs.yaml")  # the order in which they are read
@@ -64,6 +65,11 @@ class Element:
         """``linux`` unless the element's ``os-family`` file says something else."""
         names = read_names(self.path / OS_FAMILY_FILE)
         return names[0] if names else "linux"
+
+    @cached_property
+    def distributions(self) -> frozenset[str]:
+        """The distributions that it is for, or families of them; empty where it does not say."""
+        return frozenset(read_names(self.path / DISTRIBUTIONS_FILE))
 
     @cached_property
     def base_image(self) -> Path | None:

@@ -22,6 +22,7 @@ from dib_py.guest import HOOKS_IN_GUEST
 from dib_py.layers.keeping import Keeping
 from dib_py.layers.record import Record
 from dib_py.layers.walk import steps_of
+from dib_py.packages.missing import explain_unknown
 from dib_py.phases import BLOCK_DEVICE, Phase, Side
 from dib_py.plan import Plan, Step
 from dib_py.step_output import StepLog
@@ -175,11 +176,18 @@ class PhaseRun:
             f"{self.phase.directory}/{step.name}",
             step.element,
             code,
-            reason=f"{self.phase.directory}/{step.name}{element} {what}{self._full_disk()}",
+            reason=f"{self.phase.directory}/{step.name}{element} {what}{self._full_disk() or self._unknown(log)}",
         )
         error.phase = self.phase.name
         error.tail = list(log.tail)
         return error
+
+    def _unknown(self, log: StepLog) -> str:
+        """Packages that nobody has are named with the element that asked, which package managers don't know."""
+        plan = self._around.plan
+        asked = dict.fromkeys(plan.settings.packages, "asked for with -p")
+        told = explain_unknown(log.tail, plan.packages, asked)
+        return f": {told}" if told else ""
 
     def _full_disk(self) -> str:
         """A failed step on a full disk failed because of it, whatever it printed."""

@@ -67,6 +67,9 @@ def _place(catalog: Catalog, found: Description) -> str:
     lines = []
     if found.operating_system:
         lines.append(":Kind: an operating system")
+    distributions = catalog.elements[found.name].distributions
+    if distributions:
+        lines.append(f":For: {', '.join(sorted(distributions))}")
     for label, names in (("Needs", found.deps), ("Provides", found.provides), ("Needed by", found.needed_by)):
         if names:
             lines.append(f":{label}: {', '.join(_link(catalog, name) for name in sorted(names))}")
@@ -155,7 +158,15 @@ def _files(element: Element) -> str:
     caches = element.path / package_caches.FILE
     if caches.is_file():
         lines.append(f":``{caches.name}``: " + ", ".join(f"``{name}``" for name in read_either(caches).data))
-    known = {"README.rst", "element-deps", "element-provides", "os-family", BASE_IMAGE, package_caches.FILE}
+    known = {
+        "distributions",
+        "README.rst",
+        "element-deps",
+        "element-provides",
+        "os-family",
+        BASE_IMAGE,
+        package_caches.FILE,
+    }
     known |= {pkg_map.FILE, svc_map.FILE, "package-installs.yaml", "package-installs.json"}
     for path in sorted(element.path.iterdir()):
         if path.name in known or path.name in BY_DIRECTORY or path.name == "environment.d":

@@ -32,6 +32,14 @@ def mounted(image: Path) -> Iterator[Path]:
         subprocess.run(["umount", tree], check=True)
 
 
+def want(directory: Path, package: str) -> None:
+    """An element ``wants`` that asks for a package."""
+    element = directory / "elements" / "wants"
+    element.mkdir(parents=True)
+    (element / "element-deps").write_text("package-installs\n")
+    (element / "package-installs.yaml").write_text(f"{package}:\n")
+
+
 # -- Alpine
 
 
@@ -152,9 +160,10 @@ def test_alpine(alpine: tuple[Path, Server], tmp_path: Path) -> None:
 
 
 def test_a_package_that_alpine_has_not(alpine: tuple[Path, Server], tmp_path: Path) -> None:
-    code, output = on_alpine(tmp_path, alpine[1], "-p", "no-such-package")
+    want(tmp_path, "no-such-package")
+    code, output = on_alpine(tmp_path, alpine[1], "wants")
     assert code != 0
-    assert "no-such-package (no such package)" in output
+    assert "there is no package no-such-package (wants asks for it)" in output
     assert left_behind(tmp_path) == []
 
 
@@ -309,9 +318,10 @@ def test_an_arch_that_somebody_else_signed(signed_arch: tuple[Server, Path], tmp
 
 def test_a_package_that_arch_has_not(signed_arch: tuple[Server, Path], tmp_path: Path) -> None:
     server, keyring = signed_arch
-    code, output = on_arch(tmp_path, server, "-p", "no-such-package", DIB_ARCH_KEYRING=str(keyring))
+    want(tmp_path, "no-such-package")
+    code, output = on_arch(tmp_path, server, "wants", DIB_ARCH_KEYRING=str(keyring))
     assert code != 0
-    assert "target not found: no-such-package" in output
+    assert "there is no package no-such-package (wants asks for it)" in output
     assert left_behind(tmp_path) == []
 
 
