@@ -144,10 +144,10 @@ class Devices:
         """Let the last partition and the table end within ``size`` bytes, to which the disk is cut afterwards."""
         if self.table:
             self._end_at(size, grow=False)
+        dump = process.run(["sfdisk", "--dump", self.whole], timeout=60) if self.table else ""
         self._whole.resize(size)
-        if self.table and self._label() == "gpt":
-            # sfdisk refuses a table whose copy is out of reach; written anew from its own dump it ends at the new size
-            dump = process.run(["sfdisk", "--dump", self.whole], timeout=60)
+        if "label: gpt" in dump.splitlines():
+            # a table whose copy is out of reach is none any more; its own dump makes one for the new size
             lines = [line for line in dump.splitlines() if not line.startswith(("last-lba:", "device:"))]
             process.run(["sfdisk", *_PATIENT, self.whole], input="\n".join(lines) + "\n", timeout=60)
 

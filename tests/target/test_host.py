@@ -220,6 +220,9 @@ def test_shrink(label: str | None, tmp_path: Path) -> None:
         assert target.usage()[0] < 512 * MIB
         assert len(target.read("/kept")) == 50 * MIB
         target.unmount()
+        found = ["blkid", "-p", "-s", "PTTYPE", "-o", "value", target._devices.whole]
+        kinds = {"mbr": "dos", "gpt": "gpt", None: ""}
+        assert subprocess.run(found, capture_output=True, text=True).stdout.strip() == kinds[label]
         verify = "sfdisk --verify" if label else "e2fsck -fn"
         checked = subprocess.run([*verify.split(), str(target._devices.whole)], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stdout + checked.stderr
