@@ -66,7 +66,9 @@ class Fetcher:
             version = download.run(had[1] if had and not checksum else None)
         except TransientError as error:
             self._events.warning(f"{shown(url)}: {error}; looking into the cache")
-            return self._from_cache(had, checksum, url, "the next build goes on where this one stopped")
+            part = partial.path.exists() and partial.path.stat().st_size
+            hint = "the next build goes on where this one stopped" if part else ""
+            return self._from_cache(had, checksum, url, hint, f" ({error})")
         if version is None and had:
             return had[0]
         try:
@@ -100,10 +102,10 @@ class Fetcher:
         return None
 
     def _from_cache(
-        self, had: tuple[Fetched, Version] | None, checksum: Checksum | None, url: str, hint: str
+        self, had: tuple[Fetched, Version] | None, checksum: Checksum | None, url: str, hint: str, why: str = ""
     ) -> Fetched:
         if had is None:
-            raise BaseError(f"{shown(url)} can't be had, and is not in the cache", hint=hint)
+            raise BaseError(f"{shown(url)} can't be had{why}, and is not in the cache", hint=hint)
         if checksum:
             raise _mismatch(url, checksum)  # a match was returned before the network was asked
         return had[0]
