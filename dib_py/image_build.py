@@ -17,7 +17,7 @@ from dib_py.disk.growth import Growth
 from dib_py.disk.layout import Layout
 from dib_py.disk.size import KIB, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
-from dib_py.errors import ElementError, TargetError
+from dib_py.errors import DibError, ElementError, TargetError
 from dib_py.isolation import Worker
 from dib_py.layers.keeping import Keeping
 from dib_py.layers.record import DiskState
@@ -41,6 +41,7 @@ from dib_py.plan import Plan
 from dib_py.settings import MIB, Settings
 from dib_py.target import Inspection, Mount, Target
 from dib_py.target.choose import refuse_foreign
+from dib_py.undo import undo
 from dib_py.visit import Visit, Visitor
 
 FSTAB = "/etc/fstab"
@@ -95,9 +96,19 @@ class ImageBuild:
         )
         self._breaks = Breakpoints(settings.breakpoints, settings.environ, target, worker, checkpoints)
         self._resolver = guest.Resolver(target)
+        self._guest_at_work = False  # hooks have run in it
 
     def run(self) -> None:
-        """All phases, in diskimage-builder's order; DibError ends it."""
+        """All phases, in diskimage-builder's order; DibError ends it, after elements took back what must not stay."""
+        try:
+            self._run()
+        except DibError:
+            if self._guest_at_work:
+                variables = self._run_of(FINALISE).variables
+                undo(self._target, self._places.hooks, variables, self._plan.mask, self._events)
+            raise
+
+    def _run(self) -> None:
         self._stage_authorities()
         later = self._open_disk()
         grows = self._grows or (self._roomy and self._target.grows_while_mounted)
@@ -255,6 +266,7 @@ class ImageBuild:
 
     def _guest_phases(self, *phases: Phase) -> None:
         work = any(self._run_of(phase).has_work or self._breaks.stops_in(phase) for phase in phases)
+        self._guest_at_work = self._guest_at_work or work
         with self._target.guest_mounts(self._places.hooks) if work else nullcontext():
             for phase in phases:
                 self._phase(phase)

@@ -243,6 +243,14 @@ def test_a_server_that_cannot_be_told(rhel: Guest) -> None:
     assert rhel.calls[-1] == "subscription-manager clean"
 
 
+def test_a_build_that_fails_unregisters_what_it_registered(rhel: Guest) -> None:
+    rhel.hook("undo.d/60-unregister", **PORTAL)
+    assert rhel.calls == []
+    rhel.write("/etc/pki/consumer/cert.pem", "")
+    rhel.hook("undo.d/60-unregister", **PORTAL)
+    assert rhel.calls == ["subscription-manager unregister"]
+
+
 def test_no_two_builds_have_a_registration_in_common() -> None:
     file = Path(__file__).resolve().parents[2] / "elements/rhel-common/environment.d/50-rhel-common.bash"
 
