@@ -13,6 +13,7 @@ from dib_py import keys, packages
 from dib_py.base.cache import image_cache
 from dib_py.digest import Memory
 from dib_py.disk.layout import Layout
+from dib_py.element import Element
 from dib_py.environment import LIBRARY, DiskFacts, build_variables
 from dib_py.host_files import HostFiles
 from dib_py.phases import EXTRA_DATA, ROOT, Phase, Side
@@ -32,7 +33,7 @@ class StepKeys:
         """``base_digest`` is that of the base image's content, as far as it is known."""
         self._plan = plan
         self._base_digest = base_digest
-        self._reader = Reader(plan.hooks, _made(plan), plan.elements)
+        self._reader = Reader(plan.hooks, _made(plan), (*plan.elements, *_hidden(plan)))
         cache = image_cache(plan.settings)
         self._host = HostFiles(plan.settings.environ, Memory(cache / "digests" if os.access(cache, os.W_OK) else None))
         self._variables: dict[Phase, Mapping[str, str]] = {}
@@ -168,6 +169,17 @@ def _stamp(path: Path) -> str:
     except OSError:
         return ""
     return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _hidden(plan: Plan) -> list[Element]:
+    """What the image's elements hide on ``ELEMENTS_PATH``: diskimage-builder's package-installs reads these too."""
+    found = []
+    for number, directory in enumerate(plan.settings.elements_path):
+        for element in plan.elements:
+            path = (directory / element.name).resolve()
+            if path != element.path and path.is_dir():
+                found.append(Element(f"{number}/{element.name}", path))
+    return found
 
 
 def _made(plan: Plan) -> dict[str, bytes]:

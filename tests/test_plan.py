@@ -362,6 +362,21 @@ def test_a_file_that_a_variable_names_is_in_the_key(tmp_path: Path) -> None:
     assert changed(before, plan("frost", environ=environ)) == list(keys(before))
 
 
+def test_files_of_elements_that_others_hide_are_in_the_key_of_who_looks_for_all(copy: Path, tmp_path: Path) -> None:
+    add(
+        copy / "web" / "extra-data.d" / "99-squash",
+        '#!/bin/sh\nsquash --path="$ELEMENTS_PATH" package-installs\n',
+        0o755,
+    )
+    hidden = tmp_path / "hidden" / "frost" / "package-installs.yaml"
+    add(hidden, "one:\n")
+    elements_path = (copy, tmp_path / "hidden")
+    before = plan("web", "frost", at=copy, elements_path=elements_path)
+    hidden.write_text("two:\n")
+    after = plan("web", "frost", at=copy, elements_path=elements_path)
+    assert changed(before, after) == after_step(before, "extra-data.d/99-squash")
+
+
 def test_what_is_copied_in_and_run_is_in_the_key(tmp_path: Path) -> None:
     everything = one_offs(tmp_path)
     before = plan("frost", one_offs=everything)
