@@ -137,3 +137,23 @@ def test_without_an_image(element: str, environ: dict[str, str], said: str) -> N
 def test_rhel_from_a_server_of_ones_own() -> None:
     found = base("rhel", DIB_CLOUD_IMAGES="https://mine", BASE_IMAGE_FILE="rhel.qcow2")
     assert found.location == "https://mine/rhel.qcow2"
+
+
+def test_steps_of_a_registered_system_are_no_others() -> None:
+    """The next build's identity is another one."""
+
+    def keys(**environ: str) -> list[str]:
+        environ |= {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/root",
+            "DIB_LOCAL_IMAGE": "/none.qcow2",
+            "DIB_PACKAGES_EPOCH": "x",
+        }
+        settings = Settings(elements=("rhel",), arch="amd64", environ=environ, base="/none.qcow2")
+        return [step.key for step in make_plan(settings, Catalog.load([], builtin=ELEMENTS)).steps]
+
+    assert keys() == keys()
+    portal = {"REG_METHOD": "portal", "REG_ACTIVATION_KEY": "k", "REG_ORG": "1"}
+    assert not set(keys(**portal)) & set(keys(**portal))
+    same = {**portal, "DIB_RHEL_REGISTRATION": "mine"}
+    assert keys(**same) == keys(**same)
