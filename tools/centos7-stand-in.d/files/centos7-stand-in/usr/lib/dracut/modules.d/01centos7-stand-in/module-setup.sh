@@ -1,0 +1,12 @@
+#!/bin/bash
+# The kernel says that it is Debian's, while its modules are in a directory with CentOS 7's name: a link joins them.
+
+check() {
+    [ -f "/usr/lib/modules/$kernel/stand-in-release" ]
+}
+
+install() {
+    local says
+    says=$(cat "/usr/lib/modules/$kernel/stand-in-release")
+    [ "$says" = "$kernel" ] || ln -sfn "$kernel" "$initdir/lib/modules/$says"
+}
