@@ -298,3 +298,41 @@ def test_the_build_s_own_error_survives_a_dead_daemon(daemon: Any) -> None:
         daemon.process.kill()
         daemon.process.wait()
         raise ZeroDivisionError
+
+
+# -- a base image whose content moves
+
+
+@pytest.mark.parametrize("kind", ["nbd", "fuse"])
+def test_a_source_is_served_beside_the_disk_and_may_be_written_to(daemon: Any, tmp_path: Path, kind: str) -> None:
+    base = tmp_path / "base.img"
+    base.write_bytes(b"\xaa" * (4 * MIB))
+    with Disk.create(daemon.client, daemon.directory, size=8 * MIB) as disk:
+        disk.open_source(base, "raw")
+        source = disk.source
+        assert source is not None
+        names = []
+        for one in (disk, source):
+            place = f"nbd+unix:///{one.nbd_name}?socket={one.nbd()}" if kind == "nbd" else str(one.fuse())
+            names.append(place)
+        assert names[0] != names[1]
+        qemu_io(names[0], "write -P 0xcc 0 64k")
+        qemu_io(names[1], "read -P 0xaa 0 4M", "write -P 0xbb 0 64k", "read -P 0xbb 0 64k")
+        qemu_io(names[0], "read -P 0xcc 0 64k")
+        disk.close_source()
+        assert disk.source is None
+        qemu_io(names[0], "read -P 0xcc 0 64k")
+        assert not source.top.exists()
+        assert disk.chain() == [disk.top]
+    assert base.read_bytes() == b"\xaa" * (4 * MIB)
+
+
+def test_a_source_goes_with_its_disk(daemon: Any, tmp_path: Path) -> None:
+    base = tmp_path / "base.img"
+    base.write_bytes(b"\xaa" * MIB)
+    with Disk.create(daemon.client, daemon.directory, size=MIB) as disk:
+        disk.open_source(base, "raw")
+        disk.nbd()
+        assert disk.source is not None
+        disk.source.nbd()
+    assert daemon.client.execute("query-named-block-nodes", flat=True) == []

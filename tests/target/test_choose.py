@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from dib_py.disk.block_device import parse
 from dib_py.errors import TargetError, UsageError
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target import choose as choosing
+from dib_py.target import host_layouts
 from dib_py.target.choose import choose, open_target, refuse_foreign
 from dib_py.target.probe import Verdict
 
+LVM = """\
+- local_loop: {name: image0}
+- partitioning: {base: image0, label: gpt, partitions: [{name: pv, size: 1GiB}]}
+- lvm:
+    name: lvm
+    pvs: [{name: pv0, base: pv}]
+    vgs: [{name: vg, base: [pv0]}]
+    lvs: [{name: root, base: vg, extents: 100%VG}]
+- mkfs: {name: mkfs_root, base: root, mount: {mount_point: /}}
+"""
+PLAIN = LVM.partition("- lvm")[0].replace("1GiB", "1GiB, mkfs: {type: ext4, mount: {mount_point: /}}")
 GOOD = Verdict(True, "KVM ran the test in 0.2 s")
 BAD = Verdict(False, "there is no /dev/kvm")
 
@@ -99,3 +113,30 @@ def test_own_architecture(arch: str, machine: str) -> None:
 def test_foreign_architecture(arch: str, machine: str) -> None:
     with pytest.raises(TargetError, match=f"an image for {arch} can't be built on this machine, which is {machine}"):
         refuse_foreign(arch, machine)
+
+
+def test_a_layout_that_only_guestfs_can_make(machine: dict[str, str]) -> None:
+    volumes = parse(LVM, source="lvm.yaml")
+    choice = choose(Settings(), True, volumes, probe=lambda settings: BAD)
+    assert choice.name == "guestfs"
+    assert "it can't make logical volumes" in choice.reason
+    with pytest.raises(TargetError, match="can't make this layout: it can't make logical volumes") as caught:
+        choose(Settings(target="host"), True, volumes)
+    assert caught.value.where == "lvm.yaml"
+    assert "--target guestfs" in caught.value.hint
+    machine["guestfs"] = "no bindings"
+    with pytest.raises(TargetError, match=r"no target can work here.*logical volumes"):
+        choose(Settings(), True, volumes)
+
+
+def test_a_layout_that_this_machine_can_make(machine: dict[str, str]) -> None:
+    layout = parse(PLAIN, source="x")
+    assert choose(Settings(target="host"), True, layout).name == "host"
+
+
+def test_what_this_machine_lacks_for_a_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = parse(PLAIN, source="x")
+    monkeypatch.setattr(host_layouts, "_kernel_has", lambda fstype: False)
+    assert host_layouts.why_not(layout) == "this machine's kernel has no ext4, which this layout needs"
+    monkeypatch.setattr(shutil, "which", lambda program, path=None: None)
+    assert host_layouts.why_not(layout) == "mkfs.ext4 is not installed"
