@@ -62,8 +62,12 @@ def _seconds(text: str, where: str) -> float:
     return _number(text, where, "a number of seconds, such as 600")
 
 
+_LARGEST_SECTOR = 4096
+
+
 def _gib(text: str, where: str) -> int:
     size = int(_number(text, where, "a size in GiB, such as 10 or 2.5") * GIB)
+    size = -(-size // _LARGEST_SECTOR) * _LARGEST_SECTOR  # 0.6 GiB is no whole number of them
     if size > LARGEST_DISK:
         raise UsageError(f"{where} takes a size in GiB up to {LARGEST_DISK // GIB}, not '{text}'")
     return size

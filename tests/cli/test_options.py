@@ -38,6 +38,7 @@ def test_defaults() -> None:
         ("--checksum", "checksum", ("md5", "sha256")),
         ("--checksum=sha256", "checksum", ("sha256",)),
         ("--image-size 2.5", "image_size", 5 * GIB // 2),
+        ("--image-size 0.6", "image_size", 157287 * 4096),
         ("--image-extra-size 100", "image_extra_size", 100 * MIB),
         ("--image-cache /c", "cache_dir", Path("/c")),
         ("--no-cache", "no_cache", True),
