@@ -18,7 +18,26 @@ from tests.stand_in import HERE, Files, Tree, debian_package, make_apk, make_pac
 
 pytestmark = pytest.mark.root
 
-CLOUD = ("cloud-init", "growroot", "acpid", "qga")
+CLOUD = (
+    *(
+        "cloud-init",
+        "cloud-init-datasources",
+        "cloud-init-nocloud",
+        "growroot",
+        "acpid",
+        "qga",
+        "nozeroconf",
+        "console",
+    ),
+    *("enable-serial-console", "no-hardcoded-mac", "openssh-server", "runtime-ssh-host-keys", "devuser", "no-firewall"),
+    *("fetch-ssh-key", "selinux-permissive", "local-config", "manifests", "sbom", "dhcp-all-interfaces"),
+)
+SUDO = {"usr/sbin/visudo": text_file("#!/bin/sh\n", 0o755), "etc/sudoers": text_file("root ALL=(ALL) ALL\n", 0o440)}
+USERS = ("useradd", "usermod", "groupadd", "chpasswd")
+SSH = {
+    "etc/ssh/sshd_config": text_file("Ciphers aes128-cbc\nPermitRootLogin no\n"),
+    "usr/bin/ssh": text_file("#!/bin/sh\nexit 1\n", 0o755),
+}
 
 
 @contextmanager
@@ -40,6 +59,16 @@ def want(directory: Path, package: str) -> None:
     (element / "package-installs.yaml").write_text(f"{package}:\n")
 
 
+def assert_common(tree: Path) -> None:
+    """What the elements leave behind on every distribution."""
+    assert "aes128-cbc" not in (tree / "etc/ssh/sshd_config").read_text()
+    assert "\ndevuser:" in (tree / "etc/passwd").read_text()
+    assert "devuser" in (tree / "etc/sudoers.d/devuser").read_text()
+    assert list(tree.glob("etc/cloud/cloud.cfg.d/*"))
+    assert list(tree.glob("etc/ssh/ssh_host_*")) == []
+    assert not (tree / "etc/sysconfig").exists()
+
+
 # -- Alpine
 
 
@@ -56,7 +85,7 @@ def alpine_packages() -> dict[str, Files]:
         "findutils": programs("find", "xargs"),
         "grep": programs("grep"),
         "sed": programs("sed"),
-        "shadow": {"usr/share/shadow": text_file("x\n")},
+        "shadow": programs(*USERS),
         "tar": programs("tar"),
         "acpid": {
             **openrc("acpid"),
@@ -84,9 +113,12 @@ def alpine_packages() -> dict[str, Files]:
             **openrc("qemu-guest-agent"),
             "etc/conf.d/qemu-guest-agent": text_file('GA_METHOD="virtio-serial"\n'),
         },
+        "openssh": {**SSH, **openrc("sshd")},
+        "sudo": SUDO,
         "tree": {"usr/bin/tree": text_file("#!/bin/sh\n", 0o755)},
     }
-    for name in ("cloud-utils-growpart", "e2fsprogs-extra", "findmnt", "lsblk", "partx", "sfdisk"):
+    names = ("cloud-utils-growpart", "e2fsprogs-extra", "findmnt", "lsblk", "partx", "sfdisk", "curl", "net-tools")
+    for name in (*names, "openssh-keygen", "dhcpcd", "iproute2"):
         packages[name] = {f"usr/sbin/{name}": text_file("#!/bin/sh\n", 0o755)}
     return {name: {_lower(path): file for path, file in files.items()} for name, files in packages.items()}
 
@@ -117,8 +149,11 @@ def alpine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ser
     tree.write("etc/alpine-release", "3.24.1\n")
     for level in ("sysinit", "boot", "default", "shutdown"):
         (tree.root / "etc/runlevels" / level).mkdir(parents=True, exist_ok=True)
-    for name in ("sshd", "networking"):
+    for name in ("networking", "iptables"):
         tree.write(f"etc/init.d/{name}", "#!/sbin/openrc-run\n", 0o755)
+    (tree.root / "usr/sbin/init").symlink_to("/bin/busybox")
+    tree.write("etc/inittab", "tty1::respawn:/sbin/getty 38400 tty1\n#ttyS0::respawn:/sbin/getty -L 0 ttyS0 vt100\n")
+    tree.write("etc/update-extlinux.conf", 'default_kernel_opts="quiet rootfstype=ext4"\nserial_port=\n')
     cloud = mirror / "v3.24/releases/cloud"
     cloud.mkdir(parents=True)
     raw = tree.image(mirror / "alpine.raw")
@@ -136,14 +171,18 @@ def on_alpine(directory: Path, server: Server, *arguments: str, **environ: str) 
     return build(directory, Path(), "-t", "raw", "alpine", *arguments, DIB_DISTRIBUTION_MIRROR=mirror, **environ)
 
 
+@pytest.mark.slow
 def test_alpine(alpine: tuple[Path, Server], tmp_path: Path) -> None:
     _, server = alpine
-    code, output = on_alpine(tmp_path, server, *CLOUD, "-p", "tree")
+    code, output = on_alpine(tmp_path, server, *CLOUD, "-p", "tree", DIB_DEV_USER_PWDLESS_SUDO="1")
     assert code == 0, output
     with mounted(tmp_path / "out.raw") as tree:
         services = {f"{path.parent.name}/{path.name}" for path in tree.glob("etc/runlevels/*/*")}
         assert {"default/acpid", "default/qemu-guest-agent", "default/growroot"} <= services
-        assert {"boot/cloud-init-local", "default/cloud-final"} <= services
+        assert {"boot/cloud-init-local", "default/cloud-final", "default/sshd"} <= services
+        assert 'default_kernel_opts="rootfstype=ext4 console=tty0' in (tree / "etc/update-extlinux.conf").read_text()
+        assert "ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100\n" in (tree / "etc/inittab").read_text()
+        assert_common(tree)
         world = (tree / "etc/apk/world").read_text().split()
         assert {"bash", "acpid", "cloud-init", "cloud-utils-growpart", "qemu-guest-agent", "tree"} <= set(world)
         repositories = (tree / "etc/apk/repositories").read_text().splitlines()
@@ -199,6 +238,11 @@ def arch_packages() -> dict[str, Files]:
         "cloud-guest-utils": {"usr/bin/growpart": text_file("#!/bin/sh\n", 0o755)},
         "e2fsprogs": {"usr/bin/resize2fs": text_file("#!/bin/sh\n", 0o755)},
         "qemu-guest-agent": units("qemu-guest-agent"),
+        "curl": {"usr/bin/curl": text_file("#!/bin/sh\n", 0o755)},
+        "net-tools": {"usr/bin/route": text_file("#!/bin/sh\n", 0o755)},
+        "iproute2": {"usr/bin/ip-of-iproute2": text_file("#!/bin/sh\n", 0o755)},
+        "openssh": {**SSH, **units("sshd")},
+        "sudo": SUDO,
         "tree": {"usr/bin/tree": text_file("#!/bin/sh\n", 0o755)},
     }
 
@@ -228,7 +272,7 @@ def arch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serve
         "sed",
         "tar",
     )
-    tree.unpack(programs("bash", "pacman", "systemctl", "systemd-tmpfiles", *tools, *more))
+    tree.unpack(programs("bash", "pacman", "systemctl", "systemd-tmpfiles", *USERS, *tools, *more))
     tree.busybox()
     (tree.root / "usr/bin/sh").unlink()
     (tree.root / "usr/bin/sh").symlink_to("bash")
@@ -283,13 +327,17 @@ def on_arch(directory: Path, server: Server, *arguments: str, **environ: str) ->
     return build(directory, Path(), "-t", "raw", "arch", *arguments, DIB_DISTRIBUTION_MIRROR=mirror, **environ)
 
 
+@pytest.mark.slow
 def test_arch(signed_arch: tuple[Server, Path], tmp_path: Path) -> None:
     server, keyring = signed_arch
-    code, output = on_arch(tmp_path, server, *CLOUD, "-p", "tree", DIB_ARCH_KEYRING=str(keyring))
+    environ = {"DIB_ARCH_KEYRING": str(keyring), "DIB_DEV_USER_PWDLESS_SUDO": "1"}
+    code, output = on_arch(tmp_path, server, *CLOUD, "-p", "tree", **environ)
     assert code == 0, output
     with mounted(tmp_path / "out.raw") as tree:
         wanted = {path.name for path in tree.glob("etc/systemd/system/multi-user.target.wants/*")}
         assert {f"{name}.service" for name in ("acpid", "qemu-guest-agent", "cloud-final", "growroot")} <= wanted
+        assert "sshd.service" in wanted
+        assert_common(tree)
         manifest = (tree / "etc/dib-manifests/dib-manifest-pacman-out").read_text().split("\n")
         assert {"acpid 1.0-1", "cloud-guest-utils 1.0-1", "tree 1.0-1"} <= set(manifest)
         listed = (tree / "etc/pacman.d/mirrorlist").read_text()
@@ -328,6 +376,7 @@ def test_a_package_that_arch_has_not(signed_arch: tuple[Server, Path], tmp_path:
 # -- Ubuntu
 
 
+@pytest.mark.slow
 def test_ubuntu(debian_tree: Path, signer: Path, tmp_path: Path) -> None:
     """A minimal Debian in the place of the cloud image, and of Ubuntu's archive a repository of two packages."""
     mirror = tmp_path / "mirror"
