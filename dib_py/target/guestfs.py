@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dib_py.disk import compatible
 from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import DibError, TargetError
 from dib_py.events import Events
@@ -178,7 +179,7 @@ class GuestfsTarget:
         found = self.inspect(cache)
         runner = self._appliance.engine_runner
         mounts = guestfs_moving.free_names(runner, layout, found.mounts)
-        self.create(layout)
+        self.create(compatible.for_guest(layout, found.distro, found.version))
         guestfs_moving.copy(self._appliance, self._appliance.device(SOURCE_LABEL), layout, mounts)
         self.mount(self.layout_mounts(layout))
         return found

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from dib_py import namespaces, process
-from dib_py.disk import Disk, moving
+from dib_py.disk import Disk, compatible, moving
 from dib_py.disk.layout import Layout
 from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import DiskError, TargetError
@@ -110,7 +110,7 @@ class HostTarget(GuestTree):
         scratch = self._directory / "inspected"
         with closing(Devices(source)) as devices:
             found = host_inspect.inspect(devices, scratch)
-            self.create(layout)
+            self.create(compatible.for_guest(layout, found.distro, found.version))
             mounts = {mount.path: mount for mount in self.layout_mounts(layout)}
             with host_moving.mounted(devices, found.mounts, scratch) as tree:
                 for share in moving.shares(layout, [mount.path for mount in found.mounts]):
