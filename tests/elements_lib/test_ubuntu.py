@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -123,3 +124,21 @@ def test_the_keyring_of_this_machine(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, check=True)
     where = "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-amd64.img"
     assert done.stdout.split() == [where, str(tmp_path)]
+
+
+@pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")
+@pytest.mark.parametrize(
+    ("keyring", "fingerprint"),
+    [
+        ("ubuntu/keys/cloud-images.asc", "D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81"),
+        ("arch/keys/arch-boxes.asc", "1B9A16984A4E8CB448712D2AE0B78BF4326C6F8F"),
+    ],
+)
+def test_the_keys_that_come_with_elements(keyring: str, fingerprint: str, tmp_path: Path) -> None:
+    """By the fingerprints that the publishers' own documentation has."""
+    tmp_path.chmod(0o700)
+    command = ["gpg", "--homedir", tmp_path, "--batch", "--with-colons", "--show-keys", ELEMENTS / keyring]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    primary = [line.split(":")[9] for line in shown.splitlines() if line.startswith("fpr:")]
+    assert primary[0] == fingerprint
+    assert shown.count("\npub:") + shown.startswith("pub:") == 1

@@ -7,7 +7,7 @@ else
     export DIB_UBUNTU_KERNEL=${DIB_UBUNTU_KERNEL:-linux-image-generic}
 fi
 
-# of the package ubuntu-keyring, which Debian calls ubuntu-archive-keyring; the image has it at the same place
+# of the package ubuntu-keyring; the image has it at the same place
 if [ -z "${DIB_UBUNTU_ARCHIVE_KEYRING:-}" ] && [ -r /usr/share/keyrings/ubuntu-archive-keyring.gpg ]; then
     export DIB_UBUNTU_ARCHIVE_KEYRING=/usr/share/keyrings/ubuntu-archive-keyring.gpg
 fi
