@@ -78,6 +78,7 @@ PROGRAMS = (
     Program("curl", ELEMENTS, "fetches files", "curl", "curl", required=False),
     Program("zstd", ELEMENTS, "unpacks base images, packs layers", "zstd", "zstd", required=False),
     Program("gpgv", ELEMENTS, "verifies publishers' signatures", "gpgv", "gnupg2", required=False),
+    Program("tar2sqfs", ELEMENTS, "writes squashfs", "squashfs-tools-ng", "squashfs-tools-ng", required=False),
     Program("dot", ELEMENTS, "draws graphs as svg", "graphviz", "graphviz", required=False),
 )
 
