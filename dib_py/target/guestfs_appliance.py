@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dib_py.errors import TargetError
-from dib_py.target.guestfs_runner import SCRIPT, Runner
+from dib_py.target.guestfs_runner import ENVIRONMENT, SCRIPT, Runner
 
 LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
 DISK_LABEL = "image"  # letters only; gives /dev/disk/guestfs/image
@@ -156,12 +157,14 @@ class Appliance:
             one.accept()
         # who writes to the console waits until libguestfs reads it, which it does while it is asked something
         commands = ["echo 1 >/proc/sys/kernel/printk"]  # panics only
+        variables = shlex.join(f"{name}={value}" for name, value in ENVIRONMENT.items())
         for runner in (self.guest_runner, self.engine_runner):
             work = f"/run/dib/{runner.name}"
             port = f"/dev/virtio-ports/{runner.name}"
             commands.append(f"mkdir -p {work}; cp /run/dib.runner {work}/runner")
             # a shell's "&" would have it, and all programs that it ever starts, ignore interrupts
-            commands.append(f"setsid -f bash {work}/runner serve {port} {work} </dev/null >{work}/log 2>&1")
+            bash = f"setsid -f env -i {variables} bash {work}/runner serve"
+            commands.append(f"{bash} {port} {work} </dev/null >{work}/log 2>&1")
         self.call(lambda g: g.debug_upload(str(SCRIPT), "/run/dib.runner", 0o755))
         self.call(lambda g: g.debug("sh", ["\n".join(commands)]))
         self.disk = self.device(DISK_LABEL)
