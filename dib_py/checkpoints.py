@@ -25,7 +25,7 @@ from dib_py.keys import Ingredients
 from dib_py.layers.keeping import Keeping
 from dib_py.layers.record import BindMount, DiskState, PackageChanges, Record
 from dib_py.layers.walk import closing_step
-from dib_py.packages.installed import installed
+from dib_py.packages.installed import Installed
 from dib_py.plan import Step
 from dib_py.target import Target
 
@@ -60,6 +60,7 @@ class Checkpoints:
         """The disk and what reaches it; ``state`` tells what a later build must know of the disk as it is then."""
         self._disk = disk
         self._target = target
+        self._installed = Installed(target)
         self._state = state
 
     def __enter__(self) -> Checkpoints:
@@ -165,7 +166,7 @@ class Checkpoints:
             if previous is not None:
                 self._thread.submit(previous.release)
         if _may_install(ingredients) and self._packages is None:
-            self._packages = installed(self._target)
+            self._packages = self._installed.now()
 
     def _fly(self, key: str) -> None:
         self._flight = self._session.try_flight(key)
@@ -230,7 +231,7 @@ class Checkpoints:
     def _package_changes(self, ingredients: Ingredients) -> PackageChanges | None:
         if not _may_install(ingredients):
             return None
-        before, after = self._packages or {}, installed(self._target)
+        before, after = self._packages or {}, self._installed.now()
         self._packages = after
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         return PackageChanges(

@@ -10,16 +10,36 @@ from dib_py.target import Target
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 RPM = "/usr/bin/rpm"
+# Berkeley DB, SQLite with what is not in the database yet, ndb; in the directories that distributions have had
+RPM_DATABASES = tuple(
+    f"{directory}/{name}"
+    for directory in ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
+    for name in ("Packages", "rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db")
+)
 _FIELD = re.compile(r"^(Package|Status|Version|Architecture): (.*)$", re.MULTILINE)
 
 
-def installed(target: Target) -> Mapping[str, str]:
-    """Version by name (``name:arch`` for dpkg); empty for a guest whose package manager is neither dpkg nor rpm."""
-    if target.exists(DPKG_STATUS):
-        return parse_dpkg_status(target.read(DPKG_STATUS).decode(errors="replace"))
-    if target.exists(RPM):
-        return _ask_rpm(target)
-    return {}
+class Installed:
+    """What :meth:`now` said last, which it says again as long as the package manager's files are as they were."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._stamps: list[str] = []
+        self._packages: Mapping[str, str] = {}
+
+    def now(self) -> Mapping[str, str]:
+        """Version by name (``name:arch`` for dpkg); empty for a guest whose package manager is neither dpkg nor rpm."""
+        status = self._target.stamp(DPKG_STATUS)
+        stamps = [status] if status else [self._target.stamp(path) for path in RPM_DATABASES]
+        if stamps != self._stamps:
+            self._packages = self._read(bool(status))
+            self._stamps = stamps
+        return self._packages
+
+    def _read(self, dpkg: bool) -> Mapping[str, str]:
+        if dpkg:
+            return parse_dpkg_status(self._target.read(DPKG_STATUS).decode(errors="replace"))
+        return _ask_rpm(self._target) if self._target.exists(RPM) else {}
 
 
 def parse_dpkg_status(text: str) -> dict[str, str]:

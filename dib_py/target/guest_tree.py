@@ -81,6 +81,17 @@ class GuestTree:
         except OSError:
             return False
 
+    def stamp(self, path: str) -> str:
+        try:
+            file = open_inside(self.root, path, os.O_PATH)
+        except OSError:
+            return ""
+        try:
+            status = os.fstat(file)
+        finally:
+            os.close(file)
+        return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         with _told(path):
             for ancestor in [*reversed(PurePosixPath(path).parents), PurePosixPath(path)]:

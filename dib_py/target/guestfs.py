@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import shlex
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,46 +54,90 @@ HOST_IN_APPLIANCE = "169.254.2.2"  # where the appliance reaches this machine's 
 _PROXY = re.compile(r"(?i)(?:https?|ftp|all)_proxy")
 _LOOPBACK = re.compile(r"(?<=//)((?:[^/@]*@)?)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?=[:/]|$)")
 
+# What scripts here share; the fewer programs they start, the better: see guestfs-runner.sh.
+_POINTS = r"""
+points() { # fills "points" with what is mounted, in that order
+    local place
+    points=()
+    while IFS=' ' read -r _ _ _ _ place _; do
+        printf -v place %b "$place"
+        points+=("$place")
+    done </proc/self/mountinfo
+}
+"""
 # $1: where /tmp of the guest really is. proc is private, so that a program's own one over it is seen by that only;
 # the guest's root is shared, so that what a program mounts there stays for the next one.
 _GUEST_MOUNTS = r"""
+directory() { [ -d "$1" ] || mkdir "$1"; }
 cd /sysroot
 mount --make-shared /sysroot
-mkdir -p dev proc sys
+directory dev
+directory proc
+directory sys
 mount --bind /dev dev
-mkdir -p dev/pts
+directory dev/pts
 mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts dev/pts
-mount -t proc -o nosuid,nodev,noexec proc proc
-mount --make-private proc
+mount -t proc -o nosuid,nodev,noexec --make-private proc proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
 [ -d "/sysroot$1" ] || mkdir -m 1777 "/sysroot$1"
-rm -rf --one-file-system "/sysroot$1/in_target.d" # a build that goes on inside finds one, and an image may hold a link
-mkdir "/sysroot$1/in_target.d"
-mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "/sysroot$1/in_target.d"
-tar -x --numeric-owner -C "/sysroot$1/in_target.d"
-mount -o remount,ro "/sysroot$1/in_target.d"
+hooks=/sysroot$1/in_target.d
+if [ -e "$hooks" ] || [ -L "$hooks" ]; then # a build that goes on inside finds one, and an image may hold a link
+    rm -rf --one-file-system "$hooks"
+fi
+mkdir "$hooks"
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$hooks"
+tar -x --numeric-owner -C "$hooks"
+mount -o remount,ro "$hooks"
 """
 # In reverse, with what programs mounted over it, and as far as it came.
-_GUEST_UNMOUNTS = r"""
-for place in "$1/in_target.d" /sys /proc /dev/pts /dev; do
-    while mountpoint -q "/sysroot$place"; do umount -R "/sysroot$place" || umount -R -l "/sysroot$place"; done
+_GUEST_UNMOUNTS = (
+    _POINTS
+    + r"""
+set -- "/sysroot$1/in_target.d" /sysroot/sys /sysroot/proc /sysroot/dev
+left() { # fills "left" with those of these places where something is mounted
+    local place point
+    left=()
+    points
+    for place; do
+        for point in "${points[@]}"; do
+            if [ "$point" = "$place" ]; then
+                left+=("$place")
+                break
+            fi
+        done
+    done
+}
+left "$@"
+while ((${#left[@]})); do
+    if ! umount -R "${left[@]}" 2>/dev/null; then # in use
+        left "$@"
+        umount -R -l "${left[@]}"
+    fi
+    left "$@"
 done
-rm -rf --one-file-system "/sysroot$1/in_target.d"
+rm -rf --one-file-system "$1"
 """
+)
 
 
-# Unmounts all below the guest's root but the image's own filesystems, the last mounted first, and names the devices.
-_EXPOSE = r"""
-own=(OWN)
-while IFS=' ' read -r _ _ _ _ place _; do
-    printf -v place %b "$place"
-    case $place in /sysroot/*) ;; *) continue ;; esac
-    for one in "${own[@]}"; do [ "$one" != "$place" ] || continue 2; done
-    umount -l "$place"
-done < <(tac /proc/self/mountinfo)
-udevadm trigger --action=change --subsystem-match=block --settle # links by label and UUID
+# Unmounts all below the guest's root but the image's own filesystems, which $3... are, the last mounted first. $2 says
+# whether filesystems were made: their links by label and UUID are then. Prints the partitions of the disk $1.
+_EXPOSE = (
+    _POINTS
+    + r"""
+points
+for ((n = ${#points[@]} - 1; n >= 0; n--)); do
+    [[ ${points[n]} == /sysroot/* ]] || continue
+    for own in "${@:3}"; do [[ $own != "${points[n]}" ]] || continue 2; done
+    umount -l "${points[n]}"
+done
+if [ "$2" = made ]; then udevadm trigger --action=change --subsystem-match=block --settle; fi
+for node in "$1"[0-9]*; do
+    [ ! -b "$node" ] || echo "$node"
+done
 """
-
+)
+_TRIMMED = ("ext", "xfs", "btrfs", "f2fs")
 
 _PACKING_ERRORS = "/tmp/packing"
 _END_PROCESSES = "fuser -k -M -m /sysroot >/dev/null 2>&1 || :"
@@ -230,21 +273,17 @@ class GuestfsTarget:
         if self._shared_proc:
             raise TargetError("devices can't be exposed while the guest's mounts are there")
         self._cached = ()
-        own = " ".join(shlex.quote(path) for path in self._points)
-        self._appliance.engine_runner.check(_EXPOSE.replace("OWN", own))
-        disk = self._appliance.disk
+        disk, made = self._appliance.disk, "made" if layout is not None else "found"
+        nodes = self._appliance.engine_runner.check(_EXPOSE, disk, made, *self._points).split()
         if layout is not None:
             devices = layouts.Devices(layout, disk)
             return {name: devices.real(name) for name in devices.names()}
-        script = 'for node in "$1"[0-9]*; do [ ! -b "$node" ] || echo "$node"; done'
-        printed = self._appliance.engine_runner.check(script, disk)
-        return {DISK_NAME: disk, **{node[len(disk) :]: node for node in printed.split()}}
+        return {DISK_NAME: disk, **{node[len(disk) :]: node for node in nodes}}
 
     def trim(self) -> None:
-        self._appliance.engine_runner.check(
-            "findmnt -R -n -r -o TARGET,FSTYPE /sysroot | while read -r place type; do"
-            ' case $type in ext*|xfs|btrfs|f2fs) fstrim "$(printf %b "$place")";; esac; done'
-        )
+        points = [f"{SYSROOT}{mount.path}" for mount in self._mounts if mount.fstype.startswith(_TRIMMED)]
+        if points:
+            self._appliance.engine_runner.check('for point; do fstrim "$point"; done', *points)
 
     def unmount(self) -> None:
         self._appliance.engine_runner.check(_END_PROCESSES)
@@ -329,7 +368,7 @@ class GuestfsTarget:
 
     # -- the engine's own work
     def resolver(self) -> bytes:
-        return self._appliance.engine_runner.check("cat /etc/resolv.conf", timeout=120).encode()
+        return self._appliance.engine_runner.check('printf "%s\\n" "$(</etc/resolv.conf)"', timeout=120).encode()
 
     @property
     def _now(self) -> GuestFiles | GuestTree:
@@ -350,6 +389,9 @@ class GuestfsTarget:
 
     def is_symlink(self, path: str) -> bool:
         return self._now.is_symlink(path)
+
+    def stamp(self, path: str) -> str:
+        return self._now.stamp(path)
 
     def remove(self, path: str) -> None:
         self._now.remove(path)

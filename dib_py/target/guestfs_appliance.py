@@ -26,8 +26,8 @@ SOURCE_LABEL = "source"
 _KEPT_CONSOLE = 64 * 1024  # bytes
 _SHOWN_LINES = 15
 
-_CALLED = "/dev/sda"  # what libguestfs calls its first disk, whatever the appliance's kernel does
-_SUBVOLUME = re.compile(rf"btrfsvol:{_CALLED}(?P<partition>[0-9]*)/(?P<name>.*)", re.DOTALL)
+CALLED = "/dev/sda"  # what libguestfs calls its first disk, whatever the appliance's kernel does
+_SUBVOLUME = re.compile(rf"btrfsvol:{CALLED}(?P<partition>[0-9]*)/(?P<name>.*)", re.DOTALL)
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Machine:
 
 def stable_name(device: str) -> str:
     """A device's name as every appliance knows it: there is one disk, so each /dev/sdX is that."""
-    return re.sub(r"^((?:btrfsvol:)?)/dev/sd[a-z]+", rf"\g<1>{_CALLED}", device)
+    return re.sub(r"^((?:btrfsvol:)?)/dev/sd[a-z]+", rf"\g<1>{CALLED}", device)
 
 
 def load_bindings() -> Any:
@@ -172,6 +172,10 @@ class Appliance:
     def device(self, label: str) -> str:
         """The real name in the appliance of the disk with that label."""
         return self.engine_runner.check(f"readlink -e /dev/disk/guestfs/{label}", timeout=120).strip()
+
+    def base_disk(self) -> str:
+        """The disk that the base image is on, by its real name."""
+        return self.device(SOURCE_LABEL) if self.source else self.disk
 
     def shutdown(self) -> None:
         """Stop it in order; TargetError says what could not be written back."""

@@ -68,6 +68,17 @@ class GuestFiles:
     def is_symlink(self, path: str) -> bool:
         return bool(self._appliance.call(lambda g: g.is_symlink(path)))
 
+    def stamp(self, path: str) -> str:
+        def look(handle: Any) -> str:
+            try:
+                status = handle.statns(path)
+            except RuntimeError:
+                return ""
+            names = ("ino", "size", "mtime_sec", "mtime_nsec", "ctime_sec", "ctime_nsec")
+            return " ".join(str(status[f"st_{name}"]) for name in names)
+
+        return self._appliance.call(look)
+
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         if self.exists(path):
             return

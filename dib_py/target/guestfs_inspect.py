@@ -1,4 +1,4 @@
-"""What libguestfs finds inside a base image, and its memory: inspection costs as much as starting the appliance."""
+"""What is inside a base image, and the memory of it: libguestfs's inspection takes half as long as its start."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from typing import Any
 
 from dib_py.errors import BaseError
 from dib_py.target import Inspection, Mount
-from dib_py.target.guestfs_appliance import Appliance, stable_name
+from dib_py.target.guestfs_appliance import CALLED, Appliance, stable_name
+from dib_py.target.guestfs_look import look
 
 
 def inspect(appliance: Appliance) -> Inspection:
     """The one operating system on the disk, with its filesystems; BaseError for none or several."""
+    seen = look(appliance.engine_runner, appliance.base_disk(), CALLED)
+    if seen is not None:
+        return seen
     roots: list[str] = appliance.call(lambda g: g.inspect_os())
     if not roots:
         raise BaseError(
