@@ -1,7 +1,8 @@
 """The guest's files as one tar archive, packed by GNU tar where its filesystems are mounted.
 
-The same on both targets: what tar is told is here. Names begin with ``./`` and are in order, so that the same tree
-gives the same archive. Nothing of the image changes by it, not even access times.
+The same on both targets: what tar is told is here. Names begin with ``./`` and are in order, so that archives of the
+same tree are alike, but for a process number that tar puts beside files with holes. Nothing of the image changes by it,
+not even access times.
 """
 
 from __future__ import annotations

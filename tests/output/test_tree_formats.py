@@ -175,16 +175,14 @@ def test_beside_images_of_the_disk(tree: Path, here: Path, tmp_path_factory: pyt
     subprocess.run(["tar", "-tf", "image.tar"], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_same_tree_is_the_same_archive(tree: Path, here: Path) -> None:
+def test_archives_of_the_same_tree_differ_only_in_a_number_of_tars(tree: Path, here: Path) -> None:
     first = write(tree, "tar", image_name="one")[0].read_bytes()
     (tree / "etc" / "config").read_bytes()  # its time of access
     again = write(tree, "tar", image_name="two")[0].read_bytes()
-    assert first.replace(b"GNUSparseFile.", b"").count(b"./etc/config") == again.count(b"./etc/config")
-    listing = [
-        subprocess.run(["tar", "--full-time", "-tvf", name], check=True, capture_output=True).stdout
-        for name in ("one.tar", "two.tar")
-    ]
-    assert listing[0] == listing[1]
+    assert len(first) == len(again)
+    blocks = [(first[at : at + 512], again[at : at + 512]) for at in range(0, len(first), 512)]
+    different = [one for one, other in blocks if one != other]
+    assert all(block.startswith(b"./GNUSparseFile.") for block in different) and len(different) <= 1
 
 
 class TestCompression:
