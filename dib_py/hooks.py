@@ -20,6 +20,7 @@ from dib_py.element import Element
 from dib_py.errors import ElementError, FileError
 from dib_py.phases import BY_DIRECTORY
 
+GUEST_SHELL = "guest-shell"  # a directory for guests without bash: its script "bring", for /bin/sh, gets it
 ALLOWED_NAMES = "^[0-9A-Za-z_-]+$"  # what dib-run-parts runs unless RUN_PARTS_REGEX says otherwise
 FORESEEN = "foreseen"  # the kind of an entry that a hook will make while the build runs
 _NUMBER = re.compile(r"[ \t]*(-?)([0-9]*)(?:\.([0-9]*))?")

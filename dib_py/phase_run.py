@@ -19,6 +19,7 @@ from dib_py.disk.size import explain_no_room
 from dib_py.errors import ElementError, HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.guest import HOOKS_IN_GUEST
+from dib_py.hooks import GUEST_SHELL
 from dib_py.layers.keeping import Keeping
 from dib_py.layers.record import Record
 from dib_py.layers.walk import steps_of
@@ -29,8 +30,7 @@ from dib_py.step_output import StepLog
 from dib_py.target import HookTimeout, Target
 from dib_py.visit import Visitor
 
-# what an element has for guests without bash: a script for /bin/sh
-BRING_SHELL = "guest-shell/bring"
+BRING_SHELL = f"{GUEST_SHELL}/bring"
 
 
 @dataclass(frozen=True)

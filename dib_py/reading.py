@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from dib_py.element import ENVIRONMENT_DIRECTORY, Element, is_environment_name
-from dib_py.hooks import MergedHooks, is_run
+from dib_py.hooks import GUEST_SHELL, MergedHooks, is_run
 from dib_py.keys import File
 from dib_py.phases import BY_DIRECTORY
 
@@ -113,6 +113,11 @@ class Reader:
             top for top in self._mentions(texts) if re.search(rb"/%s\b" % re.escape(os.fsencode(top)), texts)
         )
         return (*map(self._file, paths), *self._closure(tops))
+
+    @cached_property
+    def shell(self) -> tuple[File, ...]:
+        """What a guest without bash gets it by, before its first hook."""
+        return self._closure(frozenset({GUEST_SHELL}) & self._tops.keys())
 
     def _closure(self, waiting: frozenset[str]) -> tuple[File, ...]:
         """All files below these names at the top of the tree, and below those that they mention."""

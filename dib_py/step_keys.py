@@ -75,7 +75,7 @@ class StepKeys:
             mode=step.source.stat().st_mode if step.kind == "hook" and step.source is not None else 0,
             content=content,
             files=files,
-            sourced=self._reader.sourced if runs else (),
+            sourced=self._sourced(step) if runs else (),
             host_files=self._host_files(step, [content, *(file.content for file in files)]),
             variables=self._phase_variables(step.phase) if runs else {},
             exported=self._exported,
@@ -96,6 +96,10 @@ class StepKeys:
         if step.kind not in ("hook", "run"):
             return ()
         return self._reader.readable(step.phase.directory, content)
+
+    def _sourced(self, step: Step) -> tuple[keys.File, ...]:
+        """The files that are read before the step runs."""
+        return (*self._reader.sourced, *(self._reader.shell if step.phase.side is Side.GUEST else ()))
 
     def _host_files(self, step: Step, texts: list[bytes]) -> Mapping[str, str]:
         """What of this machine a host-side hook reads, as far as its texts say."""
