@@ -21,13 +21,11 @@ from typing import IO, Any
 from dib_py.errors import OutputError
 from dib_py.events import Events
 from dib_py.extensions import extension
-from dib_py.output.convert import unwritable
 from dib_py.output.image_reference import image_reference
 from dib_py.output.layer_archive import rewrite
 from dib_py.output.programs import require
-from dib_py.output.sinks import Sink
+from dib_py.output.sinks import Sink, fed, told, writer
 from dib_py.output.tar import gzip
-from dib_py.process import CommandFailed, writing
 from dib_py.settings import Settings
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -61,18 +59,14 @@ class Oci:
     @contextmanager
     def receive(self, destination: Path, settings: Settings, events: Events) -> Iterator[Sink]:
         created = datetime.now(timezone.utc)
-        try:
-            with destination.open("r+b") as file:
-                archive = _Archive(file, created)
-                with _layer(file, settings, self.name) as layer:
-                    yield layer.sink
+        with destination.open("r+b") as file:
+            archive = _Archive(file, created)
+            with _layer(file, settings, self.name) as layer:
+                yield layer.sink
+            with told(self.name):
                 archive.close_first(_blob(layer.digest))
                 self._describe(archive, layer, settings)
                 archive.close()
-        except tarfile.TarError as error:
-            raise OutputError(f"the {self.name} image can't be written: {error}") from error
-        except OSError as error:
-            raise OutputError(f"the {self.name} image can't be written: {error.strerror}") from error
 
     def _describe(self, archive: _Archive, layer: _Layer, settings: Settings) -> None:
         """Write what comes after the layer."""
@@ -161,7 +155,7 @@ def _layer(file: IO[bytes], settings: Settings, name: str) -> Iterator[_Layer]:
             plain.update(chunk)
             write(chunk)
 
-        with _rewritten(put) as sink:
+        with _rewritten(put, name) as sink:
             layer = _Layer(sink, f"{_MEDIA}layer.v1.tar{'+gzip' if settings.compress else ''}")
             yield layer
     layer.diff_id = f"sha256:{plain.hexdigest()}"
@@ -171,19 +165,16 @@ def _layer(file: IO[bytes], settings: Settings, name: str) -> Iterator[_Layer]:
 @contextmanager
 def _compressed(file: IO[bytes], settings: Settings, name: str) -> Iterator[Sink]:
     if not settings.compress:
-        yield file.write
+        yield writer(file, name)
         return
     file.flush()
     os.lseek(file.fileno(), file.tell(), os.SEEK_SET)  # where the program will begin
-    try:
-        with writing([*gzip(settings), "-n"], file) as pipe:
-            yield pipe.write
-    except CommandFailed as error:
-        raise unwritable(name, error) from error
+    with fed([*gzip(settings), "-n"], file, name) as feed:
+        yield feed
 
 
 @contextmanager
-def _rewritten(write: Sink) -> Iterator[Sink]:
+def _rewritten(write: Sink, name: str) -> Iterator[Sink]:
     """A sink for the archive of the guest's files, which ``write`` is given as a layer, by another thread."""
     failures: list[Exception] = []
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -194,6 +185,8 @@ def _rewritten(write: Sink) -> Iterator[Sink]:
                 rewrite(archive, write)
                 while archive.read(_CHUNK):  # what fills the last block
                     pass
+            except tarfile.TarError as error:
+                failures.append(OutputError(f"the {name} image can't be written: {error}"))
             except Exception as error:
                 failures.append(error)
 

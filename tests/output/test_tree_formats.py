@@ -23,6 +23,7 @@ from tests.output.trees import SPARSE_SIZE, describe, make_tree
 pytestmark = pytest.mark.root  # for owners and devices
 
 FORMATS = ("tar", "tgz", "tar.zst", "squashfs")
+OTHERS = ("tar", "tar.zst", "squashfs")
 FILES = {"tar": "image.tar", "tgz": "image.tgz", "tar.zst": "image.tar.zst", "squashfs": "image.squash"}
 
 
@@ -262,7 +263,7 @@ def test_a_full_disk_leaves_nothing(name: str, tree: Path, here: Path, tmp_path:
         subprocess.run(["umount", full], check=True)
 
 
-@pytest.mark.parametrize("order", [("tgz", "tar.zst"), ("tar.zst", "tgz")])
+@pytest.mark.parametrize("order", [order for one in OTHERS for order in ((one, "tgz"), ("tgz", one))])
 def test_a_program_that_fails_is_named_whoever_comes_after_it(
     order: tuple[str, ...], tree: Path, here: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -274,14 +275,30 @@ def test_a_program_that_fails_is_named_whoever_comes_after_it(
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize("order", [("tgz", "tar.zst"), ("tar.zst", "tgz")])
+@pytest.mark.parametrize("order", [order for one in OTHERS for order in ((one, "tgz"), ("tgz", one))])
 def test_a_program_that_ends_early_and_says_nothing_makes_no_image(
     order: tuple[str, ...], tree: Path, here: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     program = tmp_path_factory.mktemp("bin") / "gzip"
     program.write_text("#!/bin/sh\nhead -c 1000 > /dev/null\n")
     program.chmod(0o755)
-    with pytest.raises(OutputError, match="not all of the guest's files were taken for"):
+    with pytest.raises(OutputError, match=r"the tgz image can't be written: .*gzip ended before it had all"):
+        write(tree, *order, environ={**os.environ, "DIB_GZIP_BIN": str(program)})
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("order", [("docker", "tar"), ("tar", "docker"), ("docker", "tar.zst"), ("tar.zst", "docker")])
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [("exit 3", "the docker image .*: gzip: I had enough"), ("", "docker image .*gzip ended before")],
+)
+def test_a_layers_program_too(
+    end: str, said: str, order: tuple[str, ...], tree: Path, here: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    program = tmp_path_factory.mktemp("bin") / "gzip"
+    program.write_text(f"#!/bin/sh\nhead -c 100000 > /dev/null\necho 'gzip: I had enough' >&2\n{end}\n")
+    program.chmod(0o755)
+    with pytest.raises(OutputError, match=said):
         write(tree, *order, environ={**os.environ, "DIB_GZIP_BIN": str(program)})
     assert list(here.iterdir()) == []
 
