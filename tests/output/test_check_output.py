@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 from dib_py.errors import HostError, OutputError, UsageError
-from dib_py.output import check_output
+from dib_py.extensions import FORMATS, extension
+from dib_py.output import check_output, load
 from dib_py.settings import Settings
 
 
@@ -23,6 +26,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_leaves_nothing_behind(here: Path) -> None:
     check_output(Settings(image_types=("qcow2", "raw")))
     assert list(here.iterdir()) == []
+
+
+def test_what_plans_and_completion_know_of_formats_is_what_drivers_say() -> None:
+    config = ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg")
+    assert sorted(re.findall(r"^(\S+) =", config["options.entry_points"]["dib_py.output"], re.MULTILINE)) == [*FORMATS]
+    drivers = load(FORMATS)
+    assert [driver.name for driver in drivers] == [*FORMATS]
+    assert [driver.suffix for driver in drivers] == [extension(name) for name in FORMATS]
 
 
 def test_unknown_format_names_the_known_ones() -> None:
