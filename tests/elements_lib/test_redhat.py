@@ -114,8 +114,8 @@ def test_a_system_without_entries(system: Guest) -> None:
 
 INSTALLED = r"""
 case "$*" in
-    *queryformat*kernel-core) printf '%s\n' 6.12.0-9.x86_64 6.12.0-10.x86_64;;
-    *queryformat*kernel-modules) printf '%s\n' 6.12.0-10.x86_64 6.12.0-9.x86_64;;
+    *queryformat*kernel-core) printf '%s.x86_64\n' OLD NEW;;
+    *queryformat*kernel-modules) printf '%s.x86_64\n' NEW OLD;;
     *kernel-core|*kernel-modules) exit 0;;
     *--quiet*) exit 1;;
     *) echo "package is not installed"; exit 1;;
@@ -127,14 +127,23 @@ def removed(system: Guest) -> list[str]:
     return [call for call in system.calls if "remove" in call]
 
 
-def test_the_newest_kernel_is_kept(system: Guest) -> None:
-    system.fake("rpm", INSTALLED)
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("6.12.0-9", "6.12.0-10"),
+        ("3.10.0-1160.el7", "3.10.0-1160.119.1.el7"),
+        ("5.14.0-503.el9_5", "5.14.0-503.11.1.el9_5"),
+        ("6.17.9-200.fc43", "6.18.0-100.fc43"),
+    ],
+)
+def test_the_newest_kernel_is_kept(system: Guest, older: str, newer: str) -> None:
+    system.fake("rpm", INSTALLED.replace("OLD", older).replace("NEW", newer))
     hook = "finalise.d/01-clean-old-kernels"
     system.hook(hook, DIB_DISABLE_KERNEL_CLEANUP="1")
     assert removed(system) == []
     system.hook(hook)
     system.hook(hook, YUM="yum")
-    old = "remove kernel-core-6.12.0-9.x86_64 kernel-modules-6.12.0-9.x86_64"
+    old = f"remove kernel-core-{older}.x86_64 kernel-modules-{older}.x86_64"
     assert removed(system) == [f"dnf -y --setopt=protect_running_kernel=False {old}", f"yum -y {old}"]
 
 
