@@ -138,7 +138,7 @@ def removed(system: Guest) -> list[str]:
 )
 def test_the_newest_kernel_is_kept(system: Guest, older: str, newer: str) -> None:
     system.fake("rpm", INSTALLED.replace("OLD", older).replace("NEW", newer))
-    hook = "finalise.d/01-clean-old-kernels"
+    hook = "post-install.d/05-clean-old-kernels"
     system.hook(hook, DIB_DISABLE_KERNEL_CLEANUP="1")
     assert removed(system) == []
     system.hook(hook)
@@ -149,9 +149,9 @@ def test_the_newest_kernel_is_kept(system: Guest, older: str, newer: str) -> Non
 
 def test_a_single_kernel_and_none(system: Guest) -> None:
     system.fake("rpm", "exit 1")
-    system.hook("finalise.d/01-clean-old-kernels")
+    system.hook("post-install.d/05-clean-old-kernels")
     system.fake("rpm", 'case "$*" in *queryformat*kernel) echo 3.10.0-1160.x86_64;; *kernel) ;; *) exit 1;; esac')
-    assert "one kernel: 3.10.0-1160" in system.hook("finalise.d/01-clean-old-kernels", YUM="yum").stdout
+    assert "one kernel: 3.10.0-1160" in system.hook("post-install.d/05-clean-old-kernels", YUM="yum").stdout
     assert removed(system) == []
 
 
