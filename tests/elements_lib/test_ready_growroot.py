@@ -42,6 +42,17 @@ def test_a_package_that_does_it_already(guest: Guest) -> None:
     assert not guest.exists("/etc/initramfs-tools")
 
 
+@pytest.mark.parametrize(("root", "device"), [("LABEL=x", "/dev/vda1"), ("/dev/vda2", "/dev/vda2")])
+def test_the_script_in_the_initramfs_finds_the_root(guest: Guest, root: str, device: str) -> None:
+    guest.merge("growroot")
+    guest.write("/scripts/functions", 'resolve_device() { [ "$1" = LABEL=x ] && echo /dev/vda1; }\n')
+    guest.fake("grow-partition")
+    guest.write("/usr/local/bin/grow-partition", "#!/bin/sh\nexec /opt/fake/grow-partition $1\n", 0o755)
+    guest.run("/tmp/in_target.d/initramfs/initramfs-tools-script", ROOT=root)
+    assert guest.calls == [f"grow-partition {device}"]
+    assert guest.run("/tmp/in_target.d/initramfs/initramfs-tools-script", "prereqs").stdout == ""
+
+
 @pytest.fixture
 def dracut(guest: Guest) -> Guest:
     guest.merge("growroot")
