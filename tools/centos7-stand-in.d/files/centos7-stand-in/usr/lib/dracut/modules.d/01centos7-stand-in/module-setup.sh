@@ -8,5 +8,6 @@ check() {
 install() {
     local says
     says=$(cat "/usr/lib/modules/$kernel/stand-in-release")
-    [ "$says" = "$kernel" ] || ln -sfn "$kernel" "$initdir/lib/modules/$says"
+    mkdir -p "$initdir/usr/lib/modules"
+    [ "$says" = "$kernel" ] || ln -sfn "$kernel" "$initdir/usr/lib/modules/$says"
 }
