@@ -16,6 +16,7 @@ OFF = frozenset({"", "0", "false", "no", "off"})
 BREAKPOINTS = (*(f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")), "after-error")
 CHECKSUMS = ("md5", "sha256")
 LARGEST_DISK = 2**50  # bytes; qcow2 ends not far above
+_LARGEST_SECTOR = 4096
 
 
 def convert(setting: Setting, text: str, where: str) -> Any:
@@ -60,9 +61,6 @@ def _number(text: str, where: str, what: str) -> float:
 
 def _seconds(text: str, where: str) -> float:
     return _number(text, where, "a number of seconds, such as 600")
-
-
-_LARGEST_SECTOR = 4096
 
 
 def _gib(text: str, where: str) -> int:

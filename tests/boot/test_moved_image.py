@@ -1,0 +1,60 @@
+"""An image of one layout moved to another one: it boots from there, with all that it had."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from guest import Guest
+
+pytestmark = [pytest.mark.slow, pytest.mark.root]
+
+ELEMENTS = ("debian", "vm", "cloud-init", "growroot", "qga")
+LOGIN_WITHIN = 600  # seconds; about 100 on two idle cores
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image with an MBR, or the one named, on a GPT."""
+    directory = tmp_path_factory.mktemp("image")
+    program = [sys.executable, "-m", "dib_py", "--target", "host"]
+    base = os.environ.get("DIB_PY_TEST_IMAGE")
+    if not base:
+        subprocess.run([*program, "-o", "base.qcow2", *ELEMENTS], cwd=directory, check=True, timeout=1800)
+        base = "base.qcow2"
+    moving = ["-o", "moved.qcow2", "--base", base, "--trust-base", *ELEMENTS, "block-device-gpt"]
+    subprocess.run([*program, *moving], cwd=directory, check=True, timeout=1800)
+    return directory / "moved.qcow2"
+
+
+@pytest.fixture(scope="module")
+def guest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    with Guest(image, tmp_path_factory.mktemp("guest"), size="6G") as guest:
+        yield guest
+
+
+def test_boots_from_the_new_disk(guest: Guest) -> None:
+    console = guest.wait_for(r"\w+ login:", LOGIN_WITHIN)
+    assert not re.search(r"\[FAILED\]|Kernel panic|initramfs\)", console)
+    assert guest.run(["lsblk", "--noheadings", "--output", "PTTYPE", "/dev/vda"]).split()[0] == "gpt"
+
+
+def test_fstab_is_the_new_layout_s(guest: Guest) -> None:
+    assert guest.run(["cat", "/etc/fstab"]) == "LABEL=cloudimg-rootfs / ext4 defaults 0 1\n"
+    guest.run(["findmnt", "--verify"])
+
+
+def test_root_has_grown_to_the_disk(guest: Guest) -> None:
+    root = next(fs for fs in guest.agent("guest-get-fsinfo") if fs["mountpoint"] == "/")
+    assert root["total-bytes"] > 5.2 * 1024**3
+
+
+def test_nothing_failed(guest: Guest) -> None:
+    assert guest.run(["systemctl", "--failed", "--plain", "--no-legend"]).strip() == ""
