@@ -137,9 +137,8 @@ class HostTarget(GuestTree):
         if mount.path != "/":
             self.make_directory(mount.path)
         point = self.root if mount.path == "/" else self.resolved(mount.path)
-        options = [*([mount.options] if mount.options else []), *(["discard"] if mount.fstype in _DISCARDING else [])]
-        options = ["-o", ",".join(options)] if options else []
-        process.run(["mount", "-t", mount.fstype, *options, node, point], timeout=300)
+        discard = "discard" if mount.fstype in _DISCARDING else ""
+        host_mounts.mount_device(node, mount.fstype, point, (mount.options, discard))
         if mount.fstype == "ext4":
             _fill_from_the_front(node)
 

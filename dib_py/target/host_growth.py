@@ -11,7 +11,7 @@ from pathlib import Path
 from dib_py import process
 from dib_py.disk.size import MIB
 from dib_py.errors import DiskError
-from dib_py.target.host_mounts import unmount_below
+from dib_py.target.host_mounts import mount_device, unmount_below
 
 _TIMEOUT = 600
 _CAP_SYS_RESOURCE = 24
@@ -89,7 +89,7 @@ def _mounted(node: Path, fstype: str, point: Path | None) -> Iterator[Path]:
         yield point
         return
     with tempfile.TemporaryDirectory(prefix="growing.") as directory:
-        process.run(["mount", "-t", fstype, node, directory], timeout=_TIMEOUT)
+        mount_device(node, fstype, directory)
         try:
             yield Path(directory)
         finally:

@@ -12,7 +12,7 @@ from dib_py.target import Inspection
 from dib_py.target.base_system import OS_RELEASE, PROGRAM_HEAD, Root, architecture, release_fields, tags
 from dib_py.target.guest_tree import GuestTree
 from dib_py.target.host_devices import Devices
-from dib_py.target.host_mounts import unmount_below
+from dib_py.target.host_mounts import mount_device, unmount_below
 
 _REFUSED = {
     "LVM2_member": "LVM",
@@ -83,7 +83,7 @@ def _systems(devices: Devices, device: str, values: Mapping[str, str], scratch: 
 def _mounted(node: Path, fstype: str, options: str, scratch: Path) -> Iterator[GuestTree]:
     scratch.mkdir(exist_ok=True)
     try:
-        process.run(["mount", "-t", fstype, "-o", options, node, scratch], timeout=300)
+        mount_device(node, fstype, scratch, (options,))
     except DibError as error:
         raise TargetError(
             f"the {fstype} filesystem of the base image can't be mounted: {error}",

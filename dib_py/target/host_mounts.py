@@ -32,6 +32,12 @@ _ATTEMPTS = 20
 _PAUSE = 0.05  # seconds between attempts, while killed processes let go
 
 
+def mount_device(node: Path, fstype: str, point: Path | str, options: Iterable[str] = ()) -> None:
+    """Mount a filesystem of the disk. Builds on one base image have filesystems with one UUID, at the same time."""
+    words = ",".join([*(["nouuid"] if fstype == "xfs" else []), *filter(None, options)])
+    process.run(["mount", "-t", fstype, *(["-o", words] if words else []), node, point], timeout=300)
+
+
 @contextmanager
 def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Iterator[Path]:
     """While open these are mounted, and the nodes of ``devices`` are in /dev too; yields where /proc is.

@@ -156,6 +156,23 @@ def test_create_mount_and_content_lasts(fstype: str, label: str | None, sector_s
         assert target.read("/kept") == b"data"
 
 
+def test_two_builds_at_once_on_an_xfs_with_one_uuid(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with (
+        host_target(tmp_path / "one", size=512 * MIB) as (_, one),
+        host_target(tmp_path / "two", size=512 * MIB) as (_, two),
+    ):
+        for target in (one, two):
+            _made(target, _layout("xfs", "gpt"))
+            target.unmount()
+            with pytest.raises(TargetError, match="no operating system"):
+                target.inspect()
+            target.mount(target.layout_mounts(_layout("xfs", "gpt")))
+            target.write("/own", target.root.name.encode())
+        two.unmount()
+
+
 @pytest.mark.parametrize("fstype", ["ext4", "xfs", "btrfs"])
 @pytest.mark.parametrize("label", ["mbr", "gpt", None])
 def test_grow_between_steps(fstype: str, label: str | None, tmp_path: Path) -> None:
