@@ -25,7 +25,8 @@ NAMES = {
     *("package-installs", "pkg-map", "svc-map", "install-bin", "install-static", "install-types", "dib-init-system"),
     *("almalinux", "centos", "centos7", "epel", "fedora", "opensuse", "redhat-common", "rhel", "rhel-common", "rocky"),
     *("rpm-distro", "yum", "zypper"),
-    *("source-repositories", "cache-url"),
+    *("baremetal", "dhcp-all-interfaces", "fetch-ssh-key", "local-config", "no-firewall", "root-passwd", "sbom"),
+    *("simple-init", "source-repositories", "cache-url"),
 }
 OPENING = """
 if [ "${DIB_DEBUG_TRACE:-0}" -gt 0 ]; then
@@ -112,6 +113,8 @@ def test_package_names_go_through_a_map(element: Element) -> None:
         ["base", "debian-minimal", "vm", "block-device-gpt", "acpid", "console", "nozeroconf", "devuser"],
         ["debian-minimal", "vm", "block-device-efi", "svc-map", "source-repositories", "enable-serial-console"],
         ["debian", "cloud-init-datasources", "manifests", "install-types"],
+        ["debian", "vm", "baremetal", "sbom", "root-passwd", "local-config", "no-firewall", "fetch-ssh-key"],
+        ["debian-minimal", "dhcp-all-interfaces", "simple-init"],
     ],
     ids="-".join,
 )
