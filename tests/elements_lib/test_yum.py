@@ -111,10 +111,10 @@ def test_what_is_asked_for_stays_with_dnf(yum: Guest) -> None:
 
 
 def test_what_is_not_to_be_had_is_left_out(yum: Guest) -> None:
-    yum.write("/tmp/yum-blacklist", "dkms other\n")
-    result = yum.run("install-packages", "dkms", "dkms-tools")
+    yum.write("/tmp/yum-blacklist", "dkms other\ngcc-c++\n")
+    result = yum.run("install-packages", "dkms", "dkms-tools", "gcc-c++", "gcc-c")
     assert "dkms is not available for centos" in result.stderr
-    assert yum.calls[-1] == f"{INSTALL} dkms-tools"
+    assert yum.calls[-1] == f"{INSTALL} dkms-tools gcc-c"
 
 
 def test_downloads(yum: Guest) -> None:
@@ -216,6 +216,8 @@ def test_packages_with_repositories_and_module_streams(yum: Guest) -> None:
 
 
 def test_metadata_is_asked_for_again_but_not_offline(yum: Guest) -> None:
+    yum.hook("pre-install.d/02-yum-expire-metadata")
+    yum.write("/var/cache/yum/x86_64/7/base/repomd.xml", "x")
     yum.hook("pre-install.d/02-yum-expire-metadata", DIB_OFFLINE="1")
     assert yum.calls == []
     yum.hook("pre-install.d/02-yum-expire-metadata")
