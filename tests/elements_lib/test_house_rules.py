@@ -27,6 +27,7 @@ NAMES = {
     *("rpm-distro", "yum", "zypper"),
     *("baremetal", "dhcp-all-interfaces", "fetch-ssh-key", "local-config", "no-firewall", "root-passwd", "sbom"),
     *("simple-init", "source-repositories", "cache-url"),
+    *("cloud-init-nocloud", "no-hardcoded-mac", "selinux-permissive", "disable-selinux", "selinux-fixfiles-restore"),
 }
 OPENING = """
 if [ "${DIB_DEBUG_TRACE:-0}" -gt 0 ]; then
