@@ -48,7 +48,7 @@ class System:
 def read_packages(path: Path) -> list[Package]:
     """The packages of a table, sorted. ValueError for a line that is none."""
     packages = {}
-    for number, line in enumerate(path.read_text(errors="replace").split("\n"), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
         if not line:
             continue
         fields = [_clean(field) for field in line.split("\t")]
@@ -62,7 +62,7 @@ def read_packages(path: Path) -> list[Package]:
 def read_system(path: Path) -> System:
     """What os-release says; an unknown system where it isn't there or says nothing."""
     values = {}
-    text = path.read_text(errors="replace") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         name, separator, value = line.partition("=")
         if separator and re.fullmatch(r"[A-Z_]+", name):
