@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py import state, supervisor, sweep
+from dib_py import state, supervisor
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.errors import DiskError, HookFailed, HostError
 from dib_py.events import BuildFailed, Event, Message, StepOutput
@@ -116,7 +116,7 @@ def test_the_build_has_namespaces_of_its_own(run: Run) -> None:
 
     _, seen = run(work)
     directory, processes, mounts = _texts(seen)
-    assert Path(directory) == sweep.state_directory() / "build"
+    assert Path(directory) == state.build_path()
     assert len(processes.split()) == 3  # init, storage daemon, worker
     assert processes.startswith("1 ")
     own = next(line.split() for line in mounts.splitlines() if line.split()[4] == directory)
