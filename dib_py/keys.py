@@ -312,9 +312,13 @@ def _value(name: str, value: str, engine: Engine) -> str:
 
 
 def _variable_files(variables: Mapping[str, str], engine: Engine) -> Iterable[tuple[str, str]]:
-    """The digests of the files of this machine that variables name."""
+    """The digests of the files of this machine that variables name, one or several with blanks between them."""
     for name, value in variables.items():
-        if name != "IMAGE_NAME" and (content := engine.file_digest(value)) is not None:
+        if name == "IMAGE_NAME":
+            continue
+        words = [value, *value.split()] if len(value.split()) > 1 else [value]
+        if found := [content for word in words if (content := engine.file_digest(word)) is not None]:
+            content = " ".join(found)
             yield name, _keyed(content, engine) if is_secret(name) else content
 
 

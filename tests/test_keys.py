@@ -208,6 +208,21 @@ def test_a_variable_that_names_a_file_counts_with_its_content() -> None:
     assert step_key("parent", step, engine) != before
 
 
+def test_each_file_of_a_list_counts() -> None:
+    contents = {"/a/one": "1", "/a/other": "2"}
+    inputs = StepInputs("install", "10-x", content=b"$FILES", variables={"FILES": "/a/one  /a/other none"})
+
+    def key() -> str:
+        return step_key("", inputs, replace(ENGINE, file_digest=contents.get))
+
+    first = key()
+    for name in list(contents):
+        before, contents[name] = contents[name], "3"
+        assert key() != first
+        contents[name] = before
+    assert key() == first
+
+
 def test_what_a_key_is_made_of_shows_no_secret() -> None:
     secrets = {"DIB_PASSWORD": "hunter22", "DIB_URL": "http://me:hunter22@host/", "DIB_KEY": "/etc/key"}
     engine = replace(ENGINE, mask=Mask.of(secrets), file_digest={"/etc/key": "0123456789"}.get)
