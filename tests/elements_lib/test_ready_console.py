@@ -28,6 +28,7 @@ echo "${0##*/}: $(cat /boot/*/device.map 2> /dev/null)" > /opt/map-then
 for last; do :; done
 {
     echo "terminal_output $GRUB_TERMINAL"
+    [ -n "${BLIND:-}" ] || echo "search --set=root 1"
     echo "menuentry x {"
     printf '\\t%s /vmlinuz root=%s ro %s\\n' "${LINUX:-linux}" "${WRONG:-$GRUB_DEVICE}" "$GRUB_CMDLINE_LINUX"
     echo "}"
@@ -36,7 +37,7 @@ for last; do :; done
 
 
 def menu(linux: str = "linux", arguments: str = f"root=UUID=1 ro {BOTH}") -> str:
-    return f"terminal_output console serial\nmenuentry x {{\n\t{linux} /vmlinuz {arguments}\n}}\n"
+    return f"terminal_output console serial\nsearch --set=root 1\nmenuentry x {{\n\t{linux} /vmlinuz {arguments}\n}}\n"
 
 
 def base_image(guest: Guest, distribution: Distribution, settings: str) -> None:
@@ -69,16 +70,19 @@ def test_configuration_is_made_again(guest: Guest, distribution: Distribution, n
     assert {path.name for path in (guest.root / "boot" / name).iterdir()} == {"grub.cfg"}
 
 
-@pytest.mark.parametrize("variables", [{"BROKEN": "1"}, {"WRONG": "/dev/loop7p1"}, {"WRONG": "/dev/vda1"}])
+@pytest.mark.parametrize(
+    "variables", [{"BROKEN": "1"}, {"BLIND": "1"}, {"WRONG": "/dev/loop7p1"}, {"WRONG": "/dev/vda1"}]
+)
 def test_configuration_is_changed_in_place_where_the_tool_cannot(guest: Guest, variables: dict[str, str]) -> None:
     base_image(guest, CENTOS7, 'GRUB_CMDLINE_LINUX="rhgb quiet"\n')
-    old = "menuentry old {\n\tlinux16 /vmlinuz root=UUID=1 ro console=ttyS1 rhgb quiet LANG=C\n\tinitrd16 /i\n}\n"
+    linux = "linux16 /vmlinuz root=UUID=1 ro console=ttyS1 rhgb quiet LANG=C"
+    old = f"menuentry old {{\n\tsearch x\n\t{linux}\n\tinitrd16 /i\n}}\n"
     guest.write("/boot/grub2/grub.cfg", old)
     guest.write("/boot/grub2/device.map", "(hd0) /dev/vda\n")
     guest.fake("grub2-mkconfig", MKCONFIG)
     assert "is changed in place" in twice(guest, SETTINGS, CONFIGURATION, **variables)
     assert guest.read("/boot/grub2/grub.cfg") == (
-        f"menuentry old {{\n\tlinux16 /vmlinuz root=UUID=1 ro LANG=C {BOTH}\n\tinitrd16 /i\n}}\n"
+        f"menuentry old {{\n\tsearch x\n\tlinux16 /vmlinuz root=UUID=1 ro LANG=C {BOTH}\n\tinitrd16 /i\n}}\n"
     )
     assert guest.read("/boot/grub2/device.map") == "(hd0) /dev/vda\n"
     assert "GRUB_DEVICE" not in guest.read("/etc/default/grub")
