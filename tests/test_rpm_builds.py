@@ -38,6 +38,11 @@ def rocky(tmp_path_factory: pytest.TempPathFactory, debian_tree: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def fedora(tmp_path_factory: pytest.TempPathFactory, debian_tree: Path) -> Path:
+    return stand_in("fedora", tmp_path_factory.mktemp("fedora"), debian_tree)
+
+
+@pytest.fixture(scope="module")
 def opensuse(tmp_path_factory: pytest.TempPathFactory, debian_tree: Path) -> Path:
     return stand_in("opensuse", tmp_path_factory.mktemp("opensuse"), debian_tree)
 
@@ -135,6 +140,15 @@ def test_cloud_readiness_with_zypper_and_again_without_a_network(tmp_path: Path,
     code, output = run(tmp_path, opensuse, port, "--offline", "-p", "tree", "opensuse")
     assert code != 0
     assert "build once without --offline" in output
+
+
+def test_cloud_readiness_on_fedora(tmp_path: Path, fedora: Path) -> None:
+    with serving(fedora / "repository") as server:
+        code, output = run(tmp_path, fedora, server, "fedora", *READY)
+        assert code == 0, output[-3000:]
+    with mounted(tmp_path / "out.raw") as tree:
+        assert packages(tree) >= {"cloud-init", "cloud-utils-growpart", "acpid", "qemu-guest-agent", "fedora-release"}
+        assert "metalink" not in (tree / "etc/yum.repos.d/fedora.repo").read_text()
 
 
 def test_packages_come_go_and_stay(tmp_path: Path, rocky: Path) -> None:
