@@ -41,3 +41,11 @@ def debian_tree() -> Path:
     from tests.target.contract import minimal_debian  # needs all of the engine, which most tests don't
 
     return minimal_debian()
+
+
+@pytest.fixture(scope="session")
+def centos7() -> Path:
+    """A stand-in for CentOS 7: a directory with image.qcow2 and, in repo, what its yum installs from."""
+    from tests.centos7 import stand_in
+
+    return stand_in()
