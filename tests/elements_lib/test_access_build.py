@@ -80,4 +80,4 @@ def test_through_the_appliance(tmp_path: Path, debian_tree: Path) -> None:
     (tmp_path / "out.qcow2").rename(tmp_path / "base.qcow2")
     prepare(tmp_path)
     subprocess.run(["rm", "-rf", tmp_path / "cache"], check=True)
-    look_at(tmp_path, run(tmp_path, debian_tree, "--base", "base.qcow2", "--trust-base", "--target", "guestfs"))
+    look_at(tmp_path, run(tmp_path, debian_tree, "--base", "base.qcow2", "--trust-base", "--target", "guestfs", "tiny"))
