@@ -15,7 +15,8 @@ from dib_py.checkpoints import Checkpoints
 from dib_py.disk import Disk, fstab
 from dib_py.disk.growth import Growth
 from dib_py.disk.layout import Layout
-from dib_py.disk.size import KIB, dib_size_kib
+from dib_py.disk.partitions import smallest_disk
+from dib_py.disk.size import EFI_KIB, KIB, beside_partitions, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
 from dib_py.errors import DibError, ElementError, TargetError
 from dib_py.isolation import Worker
@@ -205,12 +206,15 @@ class ImageBuild:
             return
         usage = self._target.usage()
         layout = self._layout
+        efi = any(element.name.startswith("block-device-efi") for element in self._plan.elements)
         wanted = KIB * dib_size_kib(
             (usage.size - usage.free) // KIB,
             extra_mib=None if self._settings.image_extra_size is None else self._settings.image_extra_size / MIB,
             journal_mib=self._settings.mkfs_journal_size if layout and layout.root.type == "ext4" else None,
-            efi=any(element.name.startswith("block-device-efi") for element in self._plan.elements),
+            efi=efi,
         )
+        if layout is not None:
+            wanted = beside_partitions(wanted, smallest_disk(layout) - (EFI_KIB * KIB if efi else 0))
         wanted = -(-wanted // MIB) * MIB
         if self._roomy:
             self._target.shrink(wanted)

@@ -34,6 +34,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?%")
 
 EFI_KIB = 525 * 1024  # what diskimage-builder adds for an EFI system partition
 _ROUNDING_KIB = 64
+_SMALL = 0.1
 _MORE_ROOM = "free some space there, or set TMPDIR to a directory that has more"
 
 
@@ -89,6 +90,14 @@ def dib_size_kib(
     if efi:
         total += EFI_KIB
     return -(-total // _ROUNDING_KIB) * _ROUNDING_KIB
+
+
+def beside_partitions(size: int, others: int) -> int:
+    """The size, in bytes, of a disk whose root filesystem shares it with partitions that take ``others``.
+
+    diskimage-builder's ``size`` counts on no others than an EFI system partition, and has room for small ones.
+    """
+    return size if others <= size * _SMALL else size + others
 
 
 def shown(size: int) -> str:

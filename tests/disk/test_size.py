@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.disk.size import KIB, MIB, check_space, dib_size_kib, parse_percent, parse_size, shown
+from dib_py.disk.size import KIB, MIB, beside_partitions, check_space, dib_size_kib, parse_percent, parse_size, shown
 from dib_py.errors import DiskError
 
 
@@ -81,3 +81,9 @@ def test_space_on_the_host(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match=r"free, and the build needs about 1024 TiB") as caught:
         check_space(tmp_path, 1024**5)
     assert "TMPDIR" in caught.value.hint
+
+
+def test_other_partitions_count_where_diskimage_builders_size_forgets_them() -> None:
+    assert beside_partitions(300 * MIB, 3 * MIB) == 300 * MIB
+    assert beside_partitions(300 * MIB, 30 * MIB) == 300 * MIB
+    assert beside_partitions(300 * MIB, 67 * MIB) == 367 * MIB

@@ -81,7 +81,7 @@ def check_files(directory: Path, boot: str) -> None:
 
 def test_several_formats_of_an_image_with_two_filesystems(tmp_path: Path, debian_tree: Path) -> None:
     add_hook(tmp_path, "filled", "install.d/50-fill", HOOK)
-    arguments = ("--image-size", "1", "-t", "tar,squashfs,qcow2,raw,docker,vmdk", "tiny", "filled")
+    arguments = ("-t", "tar,squashfs,qcow2,raw,docker,vmdk", "tiny", "filled")
     code, printed = build(tmp_path, debian_tree, *arguments, DIB_BLOCK_DEVICE_CONFIG=BOOT, **FAST)
     assert code == 0, printed[-3000:]
     check_files(tmp_path, "./boot/efi")
