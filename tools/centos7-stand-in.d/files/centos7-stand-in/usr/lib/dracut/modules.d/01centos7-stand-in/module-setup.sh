@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2154 # dracut's variables
 # The kernel says that it is Debian's, while its modules are in a directory with CentOS 7's name: a link joins them.
 
 check() {

@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2154 # dracut's variables
 
 check() {
     [ -x /usr/bin/growpart ]
