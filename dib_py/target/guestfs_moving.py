@@ -26,12 +26,13 @@ _SUBVOLUME = re.compile(r"btrfsvol:(?P<device>/dev/[^/]+)/(?P<name>.*)", re.DOTA
 # $1 device, $2 directory, $3 type, $4 options
 _MOUNT = 'mkdir -p "$2"; mount -t "$3" -o "$4" "$1" "$2"'
 
-# Volume groups of the new layout that the base image has too: theirs get another name. Prints the old and the new one.
+# Volume groups of the new layout that the base image has too: theirs get another name. Prints the old and the new one,
+# among what LVM may say.
 _RENAME = r"""
 for name; do
     if lvm vgs "$name" >/dev/null 2>&1; then
         lvm vgrename "$name" "$name-of-base" >/dev/null
-        echo "$name $name-of-base"
+        echo "renamed $name $name-of-base"
     fi
 done
 """
@@ -52,7 +53,8 @@ _BOTH = "set -o pipefail; {} | {}"
 def free_names(runner: Runner, layout: Layout, mounts: Sequence[Mount]) -> list[Mount]:
     """Rename what the base image has under the names of the layout's volume groups; the mounts as they are then."""
     printed = runner.check(_RENAME, *(group.name for group in layout.groups))
-    renamed = dict(line.split() for line in printed.splitlines())
+    words = (line.split() for line in printed.splitlines() if line.startswith("renamed "))
+    renamed = {old: new for _, old, new in words}
     return [replace(mount, device=_renamed(mount.device, renamed)) for mount in mounts]
 
 

@@ -39,7 +39,7 @@ def test_volume_groups_of_one_name_are_told_apart() -> None:
     class Runner:
         def check(self, script: str, *names: str) -> str:
             assert names == ("vg",)
-            return "vg vg-of-base\n"
+            return "  WARNING: LVM has something to say about this\nrenamed vg vg-of-base\n"
 
     mounts = [
         Mount("/dev/vg/root", "/", "xfs"),
