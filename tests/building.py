@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from dib_py.state import state_path
@@ -87,11 +88,20 @@ def left_behind(directory: Path) -> list[str]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
         if str(directory) in line or str(state_path()) in line
     ]
-    loops = subprocess.run(["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True)
     places = (str(directory),) if others_build() else (str(directory), str(state_path()))
-    ours = [line for line in loops.stdout.splitlines() if line.startswith(places)]
+    ours = _loops_below(places)
+    for _ in range(50):  # who looks at a device's content (udev, blkid) keeps it for a moment longer
+        if not ours:
+            break
+        time.sleep(0.1)
+        ours = _loops_below(places)
     files = [str(path) for path in directory.iterdir() if "dib_build" in path.name or "partial" in path.name]
     return [*mounts, *ours, *files]
+
+
+def _loops_below(places: tuple[str, ...]) -> list[str]:
+    listed = subprocess.run(["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if line.startswith(places)]
 
 
 def content(image: Path) -> dict[str, tuple[object, ...]]:

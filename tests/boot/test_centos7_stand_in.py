@@ -153,7 +153,6 @@ def test_consoles(guest: Guest) -> None:
         assert not re.search(r"\b(rhgb|quiet)\b", text) and "/dev/loop" not in text
 
 
-@pytest.mark.xfail(strict=True, reason="cloud-init writes /etc/sysconfig/network anew at the first boot, without it")
 def test_no_zeroconf_route(guest: Guest) -> None:
     network = guest.run(["cat", "/etc/sysconfig/network"]).splitlines()
     assert network.count("NOZEROCONF=yes") == 1 and "NETWORKING=yes" in network

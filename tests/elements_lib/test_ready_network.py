@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,18 @@ def test_zeroconf_is_said_once(guest: Guest, text: str) -> None:
     guest.write("/etc/sysconfig/network", text)
     twice(guest, ZEROCONF)
     assert guest.read("/etc/sysconfig/network") == "NOZEROCONF=yes\n"
+
+
+def test_zeroconf_route_after_cloud_init_wrote_the_file_anew(guest: Guest) -> None:
+    guest.merge("nozeroconf")
+    guest.write("/etc/sysconfig/network", "NETWORKING=yes\n")
+    guest.hook(ZEROCONF)
+    drop_in = guest.read("/etc/systemd/system/cloud-init-local.service.d/nozeroconf.conf")
+    (command,) = (line.partition("=-")[2] for line in drop_in.splitlines() if line.startswith("ExecStartPost=-"))
+    guest.write("/etc/sysconfig/network", "# Created by cloud-init\nNETWORKING=yes\n")
+    for _ in range(2):
+        guest.run(*shlex.split(command))
+        assert guest.read("/etc/sysconfig/network") == "# Created by cloud-init\nNETWORKING=yes\nNOZEROCONF=yes\n"
 
 
 IFCFG = (
