@@ -56,6 +56,8 @@ NEVER = frozenset(
     {"PATH", "PWD", "TERM", "SHELL", "LC_ALL", "LANG", "_LIB", "DIB_BASE_IMAGE"}
     | {"DIB_IMAGE_CACHE", "DIB_LOCKFILES", "TMPDIR", "TMP_DIR"}
 )
+# Whatever these name is what a build writes, or named by other variables too.
+NAMING_OUTPUT = frozenset({"IMAGE_NAME", "DIB_ARGS", "DIB_ENV"})
 
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 # How every hook turns tracing on. It changes what is printed and nothing else, so it is no mention of the variable.
@@ -314,12 +316,17 @@ def _value(name: str, value: str, engine: Engine) -> str:
 def _variable_files(variables: Mapping[str, str], engine: Engine) -> Iterable[tuple[str, str]]:
     """The digests of the files of this machine that variables name, one or several with blanks between them."""
     for name, value in variables.items():
-        if name == "IMAGE_NAME":
+        if name in NAMING_OUTPUT:
             continue
-        words = [value, *value.split()] if len(value.split()) > 1 else [value]
+        words = [value, *filter(_is_address, value.split())] if len(value.split()) > 1 else [value]
         if found := [content for word in words if (content := engine.file_digest(word)) is not None]:
             content = " ".join(found)
             yield name, _keyed(content, engine) if is_secret(name) else content
+
+
+def _is_address(word: str) -> bool:
+    """Whether a word of a list means a file: most lists are of names, which a file beside may have by chance."""
+    return word.startswith(("/", "./", "../", "file:"))
 
 
 def _argument(step: StepInputs, engine: Engine) -> str:

@@ -223,6 +223,20 @@ def test_each_file_of_a_list_counts() -> None:
     assert key() == first
 
 
+def test_what_a_build_writes_does_not_count_where_its_arguments_name_it() -> None:
+    contents = {"out.qcow2": "1", "/a/out.qcow2": "1", "vm": "1"}
+    variables = {
+        "DIB_ARGS": "-o /a/out.qcow2 -o out.qcow2 debian vm",
+        "IMAGE_NAME": "/a/out.qcow2",
+        "LIST": "debian vm",
+    }
+    inputs = StepInputs("cleanup", "10-x", content=b"$DIB_ARGS $IMAGE_NAME $LIST", variables=variables)
+    engine = replace(ENGINE, file_digest=contents.get)
+    before = step_key("", inputs, engine)
+    contents |= dict.fromkeys(contents, "2")
+    assert step_key("", inputs, engine) == before
+
+
 def test_what_a_key_is_made_of_shows_no_secret() -> None:
     secrets = {"DIB_PASSWORD": "hunter22", "DIB_URL": "http://me:hunter22@host/", "DIB_KEY": "/etc/key"}
     engine = replace(ENGINE, mask=Mask.of(secrets), file_digest={"/etc/key": "0123456789"}.get)

@@ -70,6 +70,18 @@ def test_nothing_changed_leaves_the_image_alone(built: Path, debian_tree: Path) 
     assert (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
 
 
+def test_an_image_that_the_arguments_name_whole_is_left_alone_too(tmp_path: Path, debian_tree: Path) -> None:
+    add_hook(tmp_path, "says", "finalise.d/60-says", 'echo "$DIB_ARGS" > /arguments')
+    arguments = ("-t", "raw", "-o", str(tmp_path / "out.raw"), "tiny", "says")
+    code, output = build(tmp_path, debian_tree, *arguments)
+    assert code == 0, output[-3000:]
+    assert "finalise.d/60-says" in ran(output)
+    code, output = build(tmp_path, debian_tree, *arguments)
+    assert code == 0, output[-3000:]
+    assert not ran(output)
+    assert "is up to date" in output
+
+
 def test_what_was_lost_is_made_again_without_running_anything(built: Path, debian_tree: Path) -> None:
     (built / "out.exported").unlink()
     code, output = build(built, debian_tree, "-t", "raw", "tiny", "probe", "late")
