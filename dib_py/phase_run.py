@@ -15,7 +15,7 @@ from pathlib import Path
 from dib_py import environment
 from dib_py.checkpoints import Checkpoints
 from dib_py.disk import growth
-from dib_py.disk.size import explain_no_room
+from dib_py.disk.size import explain_no_room, shown
 from dib_py.errors import ElementError, HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
 from dib_py.guest import HOOKS_IN_GUEST
@@ -31,6 +31,8 @@ from dib_py.target import HookTimeout, Target
 from dib_py.visit import Visitor
 
 BRING_SHELL = f"{GUEST_SHELL}/bring"
+
+_NO_SPACE = "No space left on device"  # as every program says it in the locale of hooks
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class PhaseRun:
             f"{self.phase.directory}/{step.name}",
             step.element,
             code,
-            reason=f"{self.phase.directory}/{step.name}{element} {what}{self._full_disk() or self._unknown(log)}",
+            reason=f"{self.phase.directory}/{step.name}{element} {what}{self._full_disk(log) or self._unknown(log)}",
         )
         error.phase = self.phase.name
         error.tail = list(log.tail)
@@ -189,15 +191,21 @@ class PhaseRun:
         told = explain_unknown(log.tail, plan.packages, asked)
         return f": {told}" if told else ""
 
-    def _full_disk(self) -> str:
-        """A failed step on a full disk failed because of it, whatever it printed."""
+    def _full_disk(self, log: StepLog) -> str:
+        """A failed step on a full disk failed because of it, whatever it printed; or it has cleaned up since."""
         if no_room := explain_no_room(self._around.root):
             return f": {no_room}"
         try:
             usage = self._around.target.usage()
         except TargetError:
             return ""
-        return f": {growth.explain_full(usage.size)}" if growth.is_full(usage) else ""
+        if growth.is_full(usage):
+            return f": {growth.explain_full(usage.size)}"
+        if any(_NO_SPACE in line for line in log.tail):
+            return (
+                f": if it was the image's disk of {shown(usage.size)} that had no space left, --image-size gives more"
+            )
+        return ""
 
     def _carry_out(self, step: Step, variables: Mapping[str, str], log: StepLog) -> int:
         if step.kind == "hook":

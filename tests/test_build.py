@@ -187,6 +187,14 @@ def test_a_hook_past_its_limit_is_ended(tmp_path: Path, debian_tree: Path) -> No
     assert left_behind(tmp_path) == []
 
 
+def test_a_disk_that_a_hook_filled_and_emptied_again_is_suspected(tmp_path: Path, debian_tree: Path) -> None:
+    add_hook(tmp_path, "big", "install.d/50-big", "head -c 2G /dev/zero > /big || { rm /big; exit 1; }")
+    code, output = build(tmp_path, debian_tree, "--image-size", "0.6", "tiny", "big")
+    assert code == 1
+    assert "if it was the image's disk of" in output
+    assert "--image-size gives more" in output
+
+
 def test_a_full_disk_is_named(tmp_path: Path, debian_tree: Path) -> None:
     add_hook(tmp_path, "odd", "install.d/50-odd", "dd if=/dev/zero of=/large bs=1M")
     code, output = build(tmp_path, debian_tree, "--image-size", "0.5", "tiny", "odd")

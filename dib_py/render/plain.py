@@ -14,6 +14,7 @@ from dib_py.render.measures import amount, duration
 from dib_py.render.profile import profiling
 
 RUN_PARTS = "dib-run-parts "
+_UNKNOWN_EVERY = 10  # seconds between lines on work whose end is unknown
 
 
 class PlainLines:
@@ -27,7 +28,7 @@ class PlainLines:
         self._timestamps = timestamps
         self._debug = debug
         self._directory = ""
-        self._shown: dict[str, int] = {}  # tenths of each piece of work that were told
+        self._shown: dict[str, int] = {}  # which part of each piece of work was told last
 
     def __call__(self, event: Event) -> None:
         make: Callable[[PlainLines, Event], Iterator[str]] | None = _LINES.get(event.kind)
@@ -76,10 +77,10 @@ class PlainLines:
             yield RUN_PARTS + line
 
     def _progress(self, event: events.Progress) -> Iterator[str]:
-        """A line for each tenth; work whose end is unknown is told once."""
-        tenth = event.done * 10 // event.total if event.total else 0
-        if self._shown.get(event.task) != tenth:
-            self._shown[event.task] = tenth
+        """A line for each tenth of work; one every ten seconds where its end is unknown."""
+        part = event.done * 10 // event.total if event.total else int(event.at // _UNKNOWN_EVERY)
+        if self._shown.get(event.task) != part:
+            self._shown[event.task] = part
             yield f"{event.task}: {amount(event.done, event.total, event.unit)}"
 
     def _output_written(self, event: events.OutputWritten) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.events import Event, PhaseFinished, PhaseStarted, StepFinished, StepStarted
+from dib_py.events import Event, PhaseFinished, PhaseStarted, Progress, StepFinished, StepStarted
 from dib_py.render.plain import PlainLines, stamp
 
 GOLDEN = """\
@@ -101,3 +101,11 @@ def test_hooks_look_as_those_of_dib_run_parts_itself(tmp_path: Path) -> None:
         return re.sub(r"\d+\.\d{3}$", "0.000", text, flags=re.MULTILINE)
 
     assert without_seconds(plain(events, timestamps=False)) == without_seconds(done.stderr)
+
+
+def test_work_without_a_known_end_is_told_every_ten_seconds() -> None:
+    stream = io.StringIO()
+    show = PlainLines(stream, timestamps=False)
+    for second in range(25):
+        show(Progress("write tar", second * 1024**2, None, at=1000.0 + second))
+    assert stream.getvalue() == "write tar: 0 B\nwrite tar: 10.0 MiB\nwrite tar: 20.0 MiB\n"
