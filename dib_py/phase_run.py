@@ -89,14 +89,8 @@ class PhaseRun:
         code = self._execute(["/bin/sh", self._inside(BRING_SHELL)], self.variables, log)
         log.close()
         if code != 0:
-            error = HookFailed(
-                BRING_SHELL,
-                found.element,
-                code,
-                reason=f"{BRING_SHELL} of element {found.element} failed with exit code {code}: the guest has no bash",
-            )
-            error.phase, error.tail = self.phase.name, list(log.tail)
-            raise error
+            what = f"failed with exit code {code}: the guest has no bash"
+            raise self._hook_failed(BRING_SHELL, found.element, code, log, what)
 
     def sourced_environment(self) -> Mapping[str, str]:
         """The variables after ``environment.d`` was sourced in this phase's context."""
@@ -173,13 +167,12 @@ class PhaseRun:
             )
 
     def _failed(self, step: Step, code: int, log: StepLog, what: str) -> HookFailed:
-        element = f" of element {step.element}" if step.element else ""
-        error = HookFailed(
-            f"{self.phase.directory}/{step.name}",
-            step.element,
-            code,
-            reason=f"{self.phase.directory}/{step.name}{element} {what}{self._full_disk(log) or self._unknown(log)}",
-        )
+        what += self._full_disk(log) or self._unknown(log)
+        return self._hook_failed(f"{self.phase.directory}/{step.name}", step.element, code, log, what)
+
+    def _hook_failed(self, hook: str, element: str, code: int, log: StepLog, what: str) -> HookFailed:
+        whose = f" of element {element}" if element else ""
+        error = HookFailed(hook, element, code, reason=f"{hook}{whose} {what}")
         error.phase = self.phase.name
         error.tail = list(log.tail)
         return error

@@ -6,9 +6,7 @@ vouched for. One appliance is launched for a build.
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +27,7 @@ from dib_py.target import (
     Mount,
     Output,
     guestfs_caches,
+    guestfs_mounts,
     guestfs_moving,
     guestfs_terminal,
     host_run,
@@ -54,89 +53,6 @@ HOST_IN_APPLIANCE = "169.254.2.2"  # where the appliance reaches this machine's 
 _PROXY = re.compile(r"(?i)(?:https?|ftp|all)_proxy")
 _LOOPBACK = re.compile(r"(?<=//)((?:[^/@]*@)?)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?=[:/]|$)")
 
-# What scripts here share; the fewer programs they start, the better: see guestfs-runner.sh.
-_POINTS = r"""
-points() { # fills "points" with what is mounted, in that order
-    local place
-    points=()
-    while IFS=' ' read -r _ _ _ _ place _; do
-        printf -v place %b "$place"
-        points+=("$place")
-    done </proc/self/mountinfo
-}
-"""
-# $1: where /tmp of the guest really is. proc is private, so that a program's own one over it is seen by that only;
-# the guest's root is shared, so that what a program mounts there stays for the next one.
-_GUEST_MOUNTS = r"""
-directory() { [ -d "$1" ] || mkdir "$1"; }
-cd /sysroot
-mount --make-shared /sysroot
-directory dev
-directory proc
-directory sys
-mount --bind /dev dev
-directory dev/pts
-mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts dev/pts
-mount -t proc -o nosuid,nodev,noexec --make-private proc proc
-mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
-[ -d "/sysroot$1" ] || mkdir -m 1777 "/sysroot$1"
-hooks=/sysroot$1/in_target.d
-if [ -e "$hooks" ] || [ -L "$hooks" ]; then # a build that goes on inside finds one, and an image may hold a link
-    rm -rf --one-file-system "$hooks"
-fi
-mkdir "$hooks"
-mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$hooks"
-tar -x --numeric-owner -C "$hooks"
-mount -o remount,ro "$hooks"
-"""
-# In reverse, with what programs mounted over it, and as far as it came.
-_GUEST_UNMOUNTS = (
-    _POINTS
-    + r"""
-set -- "/sysroot$1/in_target.d" /sysroot/sys /sysroot/proc /sysroot/dev
-left() { # fills "left" with those of these places where something is mounted
-    local place point
-    left=()
-    points
-    for place; do
-        for point in "${points[@]}"; do
-            if [ "$point" = "$place" ]; then
-                left+=("$place")
-                break
-            fi
-        done
-    done
-}
-left "$@"
-while ((${#left[@]})); do
-    if ! umount -R "${left[@]}" 2>/dev/null; then # in use
-        left "$@"
-        umount -R -l "${left[@]}"
-    fi
-    left "$@"
-done
-rm -rf --one-file-system "$1"
-"""
-)
-
-
-# Unmounts all below the guest's root but the image's own filesystems, which $3... are, the last mounted first. $2 says
-# whether filesystems were made: their links by label and UUID are then. Prints the partitions of the disk $1.
-_EXPOSE = (
-    _POINTS
-    + r"""
-points
-for ((n = ${#points[@]} - 1; n >= 0; n--)); do
-    [[ ${points[n]} == /sysroot/* ]] || continue
-    for own in "${@:3}"; do [[ $own != "${points[n]}" ]] || continue 2; done
-    umount -l "${points[n]}"
-done
-if [ "$2" = made ]; then udevadm trigger --action=change --subsystem-match=block --settle; fi
-for node in "$1"[0-9]*; do
-    [ ! -b "$node" ] || echo "$node"
-done
-"""
-)
 _TRIMMED = ("ext", "xfs", "btrfs", "f2fs")
 
 _PACKING_ERRORS = "/tmp/packing"
@@ -241,7 +157,7 @@ class GuestfsTarget:
     @property
     def _points(self) -> list[str]:
         """Where the image's own filesystems are mounted in the appliance."""
-        return [f"{SYSROOT}{mount.path}".rstrip("/") for mount in self._mounts]
+        return [_point(mount) for mount in self._mounts]
 
     def layout_mounts(self, layout: Layout) -> list[Mount]:
         devices = layouts.Devices(layout, self._appliance.disk)
@@ -273,15 +189,16 @@ class GuestfsTarget:
         if self._shared_proc:
             raise TargetError("devices can't be exposed while the guest's mounts are there")
         self._cached = ()
-        disk, made = self._appliance.disk, "made" if layout is not None else "found"
-        nodes = self._appliance.engine_runner.check(_EXPOSE, disk, made, *self._points).split()
+        disk = self._appliance.disk
+        runner = self._appliance.engine_runner
+        nodes = guestfs_mounts.leave_only(runner, self._points, disk, new=layout is not None)
         if layout is not None:
             devices = layouts.Devices(layout, disk)
             return {name: devices.real(name) for name in devices.names()}
         return {DISK_NAME: disk, **{node[len(disk) :]: node for node in nodes}}
 
     def trim(self) -> None:
-        points = [f"{SYSROOT}{mount.path}" for mount in self._mounts if mount.fstype.startswith(_TRIMMED)]
+        points = [_point(mount) for mount in self._mounts if mount.fstype.startswith(_TRIMMED)]
         if points:
             self._appliance.engine_runner.check('for point; do fstrim "$point"; done', *points)
 
@@ -297,14 +214,12 @@ class GuestfsTarget:
         runner = self._appliance.engine_runner
         tmp = self._files.resolve("/tmp") if self._files.exists("/tmp") else "/tmp"
         try:
-            mounts = _GUEST_MOUNTS + (guestfs_caches.MOUNT if self._cached else "")
-            runner.check(mounts, tmp, *self._cached, input=_archive(hooks))
+            guestfs_mounts.mount(runner, tmp, self._cached, hooks)
             self._shared_proc = True
             yield
         finally:
             self._shared_proc = False
-            unmounts = (guestfs_caches.UNMOUNT if self._cached else "") + _GUEST_UNMOUNTS
-            printed = runner.check(unmounts, tmp, *self._cached)
+            printed = guestfs_mounts.unmount(runner, tmp, self._cached)
             if self._cache_disk is not None:
                 self._cache_disk.unmounted(printed)
 
@@ -423,23 +338,13 @@ class GuestfsTarget:
             raise TargetError(f"the guest's files can't be read: {said[0] if said else f'exit code {code}'}")
 
 
+def _point(mount: Mount) -> str:
+    return f"{SYSROOT}{mount.path}".rstrip("/")
+
+
 def reachable(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` with proxies on this machine's loopback named as the appliance reaches them."""
     return {
         name: _LOOPBACK.sub(rf"\g<1>{HOST_IN_APPLIANCE}", value) if _PROXY.fullmatch(name) else value
         for name, value in env.items()
     }
-
-
-def _archive(directory: Path) -> bytes:
-    """A tar archive of what is in ``directory``, owned by root."""
-    memory = io.BytesIO()
-
-    def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
-    with tarfile.open(fileobj=memory, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        archive.add(directory, ".", filter=owned_by_root)
-    return memory.getvalue()

@@ -12,6 +12,7 @@ from typing import Any
 
 from dib_py.errors import BaseError
 from dib_py.target import Inspection, Mount
+from dib_py.target.base_system import release_fields
 from dib_py.target.guestfs_appliance import CALLED, Appliance, stable_name
 from dib_py.target.guestfs_look import look
 
@@ -103,5 +104,4 @@ def _os_release(appliance: Appliance, mounts: list[Mount]) -> dict[str, str]:
         lines = appliance.call(read)
     finally:
         appliance.call(lambda g: g.umount_all())
-    pairs = (line.partition("=") for line in lines)
-    return {name.strip(): value.strip().strip("\"'") for name, separator, value in pairs if separator}
+    return release_fields("\n".join(lines))

@@ -46,10 +46,6 @@ class Program:
     space: str = "none"
     input: bytes = b""
 
-    def fields(self) -> list[str]:
-        """What the runner is to know besides the environment."""
-        return [self.root, self.cwd, *self.argv]
-
     @property
     def environment(self) -> bytes | None:
         """As the runner reads it; TargetError where a NUL is in it."""
@@ -57,7 +53,7 @@ class Program:
 
     def request(self, nonce: str) -> bytes:
         """All that goes to the runner; TargetError where a field holds a NUL, which no program can be given."""
-        return _request("run", nonce, self.space, self.fields(), self.input)
+        return _request("run", nonce, self.space, [self.root, self.cwd, *self.argv], self.input)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,17 @@ from dib_py.settings import Settings
 from dib_py.target.guestfs import GuestfsTarget
 from dib_py.target.host import HostTarget
 
+ROOT_ON_LVM = """\
+- local_loop: {name: image0}
+- partitioning: {base: image0, label: gpt, partitions: [{name: pv, size: 1GiB}]}
+- lvm:
+    name: lvm
+    pvs: [{name: pv0, base: pv}]
+    vgs: [{name: vg, base: [pv0]}]
+    lvs: [{name: root, base: vg, extents: 100%VG}]
+- mkfs: {name: mkfs_root, base: root, mount: {mount_point: /}}
+"""
+
 
 @contextmanager
 def nested_namespace() -> Iterator[None]:

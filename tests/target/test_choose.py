@@ -15,18 +15,9 @@ from dib_py.target import choose as choosing
 from dib_py.target import host_layouts
 from dib_py.target.choose import choose, open_target, refuse_foreign
 from dib_py.target.probe import Verdict
+from tests.target.machines import ROOT_ON_LVM
 
-LVM = """\
-- local_loop: {name: image0}
-- partitioning: {base: image0, label: gpt, partitions: [{name: pv, size: 1GiB}]}
-- lvm:
-    name: lvm
-    pvs: [{name: pv0, base: pv}]
-    vgs: [{name: vg, base: [pv0]}]
-    lvs: [{name: root, base: vg, extents: 100%VG}]
-- mkfs: {name: mkfs_root, base: root, mount: {mount_point: /}}
-"""
-PLAIN = LVM.partition("- lvm")[0].replace("1GiB", "1GiB, mkfs: {type: ext4, mount: {mount_point: /}}")
+PLAIN = ROOT_ON_LVM.partition("- lvm")[0].replace("1GiB", "1GiB, mkfs: {type: ext4, mount: {mount_point: /}}")
 GOOD = Verdict(True, "KVM ran the test in 0.2 s")
 BAD = Verdict(False, "there is no /dev/kvm")
 
@@ -116,7 +107,7 @@ def test_foreign_architecture(arch: str, machine: str) -> None:
 
 
 def test_a_layout_that_only_guestfs_can_make(machine: dict[str, str]) -> None:
-    volumes = parse(LVM, source="lvm.yaml")
+    volumes = parse(ROOT_ON_LVM, source="lvm.yaml")
     choice = choose(Settings(), True, volumes, probe=lambda settings: BAD)
     assert choice.name == "guestfs"
     assert "it can't make logical volumes" in choice.reason

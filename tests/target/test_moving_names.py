@@ -7,17 +7,7 @@ import pytest
 from dib_py.disk.block_device import parse
 from dib_py.target import Mount
 from dib_py.target import guestfs_moving as moving
-
-LVM = """\
-- local_loop: {name: image0}
-- partitioning: {base: image0, label: gpt, partitions: [{name: pv, size: 1GiB}]}
-- lvm:
-    name: lvm
-    pvs: [{name: pv0, base: pv}]
-    vgs: [{name: vg, base: [pv0]}]
-    lvs: [{name: root, base: vg, extents: 100%VG}]
-- mkfs: {name: mkfs_root, base: root, mount: {mount_point: /}}
-"""
+from tests.target.machines import ROOT_ON_LVM
 
 
 @pytest.mark.parametrize(
@@ -46,5 +36,5 @@ def test_volume_groups_of_one_name_are_told_apart() -> None:
         Mount("/dev/vg2/var", "/var", "xfs"),
         Mount("/dev/sda1", "/boot", "xfs"),
     ]
-    found = moving.free_names(Runner(), parse(LVM, source="x"), mounts)  # type: ignore[arg-type]
+    found = moving.free_names(Runner(), parse(ROOT_ON_LVM, source="x"), mounts)  # type: ignore[arg-type]
     assert [mount.device for mount in found] == ["/dev/vg-of-base/root", "/dev/vg2/var", "/dev/sda1"]
