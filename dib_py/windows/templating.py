@@ -1,0 +1,100 @@
+"""Variables in the declarative files of Windows elements: ``${DIB_NAME}`` and ``${DIB_NAME:-default}``.
+
+Only names that begin with ``DIB_`` are meant; any other ``${...}`` belongs to whoever reads the file in the guest.
+``$${DIB_NAME}`` is the text ``${DIB_NAME}``. As in the shell, a default also stands in for an empty variable. A default
+may be empty and may itself hold variables; without one a variable must be set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from dib_py.errors import FileError, nearest
+
+_NAME = re.compile(r"\bDIB_[A-Za-z0-9_]+")
+_OPENING = re.compile(r"(?P<dollars>\$+)\{(?P<name>DIB_[A-Za-z0-9_]+)(?P<next>:-|\}|)")
+_DEEPEST = 8  # defaults within defaults
+
+
+def names(content: str | bytes) -> frozenset[str]:
+    """The variables that a file names in any way: in substitutions, in ``when``, in scripts."""
+    text = content.decode("utf-8", errors="replace") if isinstance(content, bytes) else content
+    if isinstance(content, bytes) and b"\0" in content:  # UTF-16, as regedit writes it
+        text += content.replace(b"\0", b"").decode("utf-8", errors="replace")
+    return frozenset(_NAME.findall(text))
+
+
+@dataclass(frozen=True)
+class Template:
+    """Where text stands, and what is put into it; ``line`` is where the text begins."""
+
+    path: Path
+    variables: Mapping[str, str]
+    line: int | None = None
+
+    def fill(self, text: str, quote: Callable[[str], str] = str) -> str:
+        """``text`` with variables replaced, each value as ``quote`` writes it; FileError for one that is not set."""
+        return self._fill(text, quote, 0)
+
+    def _fill(self, text: str, quote: Callable[[str], str], depth: int) -> str:
+        filled: list[str] = []
+        position = 0
+        while (match := _OPENING.search(text, position)) is not None:
+            filled.append(text[position : match.start()])
+            if match["dollars"] != "$":
+                filled.append(f"{match['dollars'][1:]}{{{match['name']}{match['next']}")
+                position = match.end()
+                continue
+            line = None if self.line is None else self.line + text.count("\n", 0, match.start())
+            if not match["next"]:
+                raise FileError(
+                    self.path,
+                    f"malformed variable: {text[match.start() : match.end() + 10].splitlines()[0]}",
+                    line=line,
+                    hint="${DIB_NAME} or ${DIB_NAME:-default}",
+                )
+            default, position = None, match.end()
+            if match["next"] == ":-":
+                end = _closing(text, match.end())
+                if end is None or depth == _DEEPEST:
+                    raise FileError(self.path, f"${{{match['name']}:- has no closing brace", line=line)
+                default, position = text[match.end() : end], end + 1
+            filled.append(self._value(match["name"], default, quote, line, depth))
+        return "".join(filled) + text[position:]
+
+    def _value(self, name: str, default: str | None, quote: Callable[[str], str], line: int | None, depth: int) -> str:
+        value = self.variables.get(name)
+        if value is None and default is None:
+            meant = nearest(name, (known for known in self.variables if known.startswith("DIB_")))
+            similar = f"; is {' or '.join(meant)} meant?" if meant else ""
+            raise FileError(
+                self.path,
+                f"variable {name} is not set",
+                line=line,
+                hint=f"export {name}=..., or write ${{{name}:-default}}{similar}",
+            )
+        if value or default is None:
+            return quote(value or "")
+        return Template(self.path, self.variables, line)._fill(default, quote, depth + 1)
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Where the brace stands that closes a default which begins at ``start``."""
+    depth = 0
+    for position in range(start, len(text)):
+        if text.startswith("${", position):
+            depth += 1
+        elif text[position] == "}":
+            if depth == 0:
+                return position
+            depth -= 1
+    return None
+
+
+def fill_xml(text: str, template: Template) -> str:
+    """The same for an XML file: values are escaped for elements and attributes alike."""
+    return template.fill(text, lambda value: escape(value, {'"': "&quot;", "'": "&apos;"}))
