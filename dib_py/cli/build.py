@@ -43,7 +43,7 @@ class BuildCommand(SettingsCommand):
             with formatter.section("Other commands, each with its own --help"):
                 formatter.write_dl([(f"{ctx.info_name} {name}", text) for name, text in SUBCOMMANDS.items()])
         with formatter.section("Example"):
-            formatter.write_text(f"{ctx.info_name} -o debian12.qcow2 debian vm cloud-init growroot qga")
+            formatter.write_text(f"{ctx.info_name} -o debian.qcow2 debian vm cloud-init growroot qga")
 
 
 @click.command(cls=BuildCommand, help=HELP)
@@ -53,7 +53,7 @@ def command(ctx: click.Context, settings: Settings) -> int:
     if not settings.elements and not (settings.base and settings.one_offs):
         raise UsageError(
             "at least one distribution root element must be specified",
-            hint=f"for example: {ctx.info_name} -o debian12.qcow2 debian vm; dib-py elements lists what there is",
+            hint=f"for example: {ctx.info_name} -o debian.qcow2 debian vm; dib-py elements lists what there is",
         )
     for stream in (sys.stdout, sys.stderr):
         _take_anything(stream)

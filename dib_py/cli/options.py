@@ -167,7 +167,7 @@ def _without_extension(values: Mapping[str, Any]) -> str:
     if len(types) == 1:
         name = without_extension(name, types[0])
     if not name or name.endswith("/"):
-        raise UsageError("-o takes the name of the image file", hint="for example -o debian12.qcow2")
+        raise UsageError("-o takes the name of the image file", hint="for example -o debian.qcow2")
     return name
 
 

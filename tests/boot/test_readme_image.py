@@ -32,12 +32,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(named)
     directory = tmp_path_factory.mktemp("image")
     subprocess.run(
-        [sys.executable, "-m", "dib_py", "-o", "debian12.qcow2", "debian", "vm", "cloud-init", "growroot", "qga"],
+        [sys.executable, "-m", "dib_py", "-o", "debian.qcow2", "debian", "vm", "cloud-init", "growroot", "qga"],
         cwd=directory,
         check=True,
         timeout=1800,
     )
-    return directory / "debian12.qcow2"
+    return directory / "debian.qcow2"
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def good_build() -> list[Event]:
         Progress("download base", 512, 1024, at=at()),
         Progress("download base", 1024, 1024, at=at()),
         Progress("index", 3, None, "files", at=at()),
-        BuildStarted("debian12", ["base", "debian", "vm"], "host", 3, at=at()),
+        BuildStarted("debian", ["base", "debian", "vm"], "host", 3, at=at()),
         PhaseStarted("root", "/build/hooks/root.d", at=at()),
         StepStarted(0, "root", "debian", "08-bootstrap", at=at()),
         StepOutput("I: mirror [fast]", at=at()),
@@ -52,7 +52,7 @@ def good_build() -> list[Event]:
         StepStarted(2, "install", "debian", "10-a", at=at()),
         StepFinished(2, "install", "debian", "10-a", 0, 61.0, at=at()),
         PhaseFinished("install", [("3-z", 0.5), ("10-a", 61.0)], at=at()),
-        OutputWritten("debian12.qcow2", "qcow2", 340 * 1024**2, at=at()),
+        OutputWritten("debian.qcow2", "qcow2", 340 * 1024**2, at=at()),
         BuildFinished(3725.5, at=at()),
     ]
 

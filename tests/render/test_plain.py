@@ -22,7 +22,7 @@ GOLDEN = """\
 2026-01-01 00:00:07.250 | index: 3 files
 2026-01-01 00:00:08.250 | dib-py version VERSION
 2026-01-01 00:00:08.250 | Building elements: base debian vm
-2026-01-01 00:00:08.250 | Building debian12 in 3 steps on the host target
+2026-01-01 00:00:08.250 | Building debian in 3 steps on the host target
 2026-01-01 00:00:09.250 | Running hooks from /build/hooks/root.d
 2026-01-01 00:00:10.250 | dib-run-parts Running /build/hooks/root.d/08-bootstrap
 2026-01-01 00:00:11.250 | I: mirror [fast]
@@ -55,7 +55,7 @@ def test_golden(good_build: list[Event]) -> None:
 
 def test_the_end_of_a_good_build(good_build: list[Event]) -> None:
     assert plain(good_build, timestamps=False).splitlines()[-3:] == [
-        "Image file debian12.qcow2 created...",
+        "Image file debian.qcow2 created...",
         "Took 1:02:05",
         "Build completed successfully",
     ]

@@ -13,11 +13,11 @@ from dib_py.render.terminal import LiveView, printable
 GOLDEN = """\
 target host: KVM does not work here
 warning: mirror b is slow
-debian12: base debian vm (3 steps, host target)
+debian: base debian vm (3 steps, host target)
 ✓ root.d/08-bootstrap  debian                              2.5 s
 ✓ install.d/3-z  vm                                        0.5 s
 ✓ install.d/10-a  debian                                    1:01
-debian12.qcow2 (qcow2, 340.0 MiB)
+debian.qcow2 (qcow2, 340.0 MiB)
 done in 1:02:05
 """
 
