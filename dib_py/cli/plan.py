@@ -11,6 +11,7 @@ import click
 from dib_py.cli.options import SettingsCommand
 from dib_py.disk.layout import Layout
 from dib_py.layers.walk import CLOSING
+from dib_py.phases import ROOT
 from dib_py.plan import Plan, Step
 from dib_py.plan_json import to_json
 from dib_py.prospect import look
@@ -68,7 +69,9 @@ def _base(plan: Plan) -> str:
         checksum = plan.base.checksum or "no checksum"
         image = f"image {plan.base} ({checksum}), from {plan.base.source}"
         return image if plan.layout is None else f"{image}; its content moves to a {_disk(plan.layout)}"
-    return "blank disk" if plan.layout is None else f"blank {_disk(plan.layout)}"
+    blank = "blank disk" if plan.layout is None else f"blank {_disk(plan.layout)}"
+    filled = plan.resolution.has_operating_system and any(step.phase is ROOT for step in plan.steps)
+    return f"{blank}; {plan.resolution.operating_system.name} fills it in root.d" if filled else blank
 
 
 def _disk(layout: Layout) -> str:

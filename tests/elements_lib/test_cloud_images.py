@@ -67,6 +67,24 @@ def base(element: str, arch: str = "amd64", **environ: str) -> BaseSpec:
             "https://x/Fedora-Cloud-45-1.2-x86_64-CHECKSUM",
         ),
         (
+            "debian",
+            {"DIB_DEBIAN_CLOUD_IMAGE": "1"},
+            "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-generic-amd64.qcow2",
+            "https://cloud.debian.org/images/cloud/trixie/latest/SHA512SUMS",
+        ),
+        (
+            "debian",
+            {"DIB_DEBIAN_CLOUD_IMAGE": "1", "DIB_RELEASE": "oldstable", "DIB_FLAVOR": "genericcloud"},
+            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2",
+            "https://cloud.debian.org/images/cloud/bookworm/latest/SHA512SUMS",
+        ),
+        (
+            "debian",
+            {"DIB_RELEASE": "forky", "DIB_CLOUD_IMAGES": "https://x"},
+            "https://x/debian-forky-generic-amd64.qcow2",
+            "https://x/SHA512SUMS",
+        ),
+        (
             "opensuse",
             {},
             "https://download.opensuse.org/distribution/leap/16.0/appliances/Leap-16.0-Minimal-VM.x86_64-Cloud.qcow2",
@@ -125,13 +143,21 @@ def test_keys_are_the_publishers(name: str, tmp_path: Path) -> None:
         ("rhel", {}, "access.redhat.com"),
         ("fedora", {"DIB_RELEASE": "99"}, "DIB_FEDORA_COMPOSE"),
         ("centos", {"DIB_RELEASE": "7"}, "centos7"),
+        ("debian", {"DIB_RELEASE": "sid", "DIB_DEBIAN_CLOUD_IMAGE": "1"}, "DIB_CLOUD_IMAGES"),
+        ("debian", {"DIB_DEBIAN_CLOUD_IMAGE": "yes"}, "1 or 0"),
     ],
 )
 def test_without_an_image(element: str, environ: dict[str, str], said: str) -> None:
     with pytest.raises(DibError) as raised:
         base(element, **environ)
     assert said in f"{raised.value} {getattr(raised.value, 'tail', '')}"
-    assert element == "centos" or isinstance(raised.value, BaseError)
+    assert element in ("centos", "debian") or isinstance(raised.value, BaseError)
+
+
+def test_debian_is_bootstrapped_unless_its_cloud_image_is_asked_for() -> None:
+    settings = Settings(elements=("debian",), arch="amd64", environ={"PATH": "/usr/bin:/bin", "HOME": "/root"})
+    plan = make_plan(settings, Catalog.load([], builtin=ELEMENTS))
+    assert plan.base is None and plan.environment["DIB_RELEASE"] == "trixie"
 
 
 def test_rhel_from_a_server_of_ones_own() -> None:

@@ -124,8 +124,19 @@ def test_this_machines_sources_with_the_components_asked_for(tmp_path: Path) -> 
     ]
 
 
-def test_the_bootstrappers_default_where_this_machine_has_another_release(tmp_path: Path) -> None:
+def test_the_same_mirror_where_this_machine_has_another_release(tmp_path: Path) -> None:
+    (tmp_path / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
+    assert sources(apt(tmp_path, debian_sources=DEB822), DIB_RELEASE="trixie") == [
+        f"default:deb [signed-by={KEYRING}] http://mirror.example/debian trixie main",
+        f"updates:deb [signed-by={KEYRING}] http://mirror.example/debian trixie-updates main",
+        f"security:deb [signed-by={KEYRING}] http://mirror.example/debian-security trixie-security main",
+    ]
+
+
+def test_the_bootstrappers_default_where_this_machine_is_no_debian(tmp_path: Path) -> None:
     assert sources(apt(tmp_path, debian_sources=DEB822), DIB_RELEASE="trixie") == []
+    (tmp_path / "os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
+    assert sources(tmp_path / "apt", DIB_RELEASE="trixie") == []
 
 
 def test_no_security_source_is_made_up(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 export DISTRO_NAME=debian
-export DIB_RELEASE=${DIB_RELEASE:-bookworm}
+export DIB_RELEASE=${DIB_RELEASE:-trixie}
 export DIB_INIT_SYSTEM=systemd
 export EFI_BOOT_DIR=EFI/debian
 
