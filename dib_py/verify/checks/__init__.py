@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from dib_py.errors import DibError
+from dib_py.verify.filesystem import State
 from dib_py.verify.result import Evidence, Outcome, Stage
 
 NAMESPACE = "dib_py.verify"
@@ -202,6 +203,25 @@ class Partition:
     name: str = ""
 
 
+@dataclass(frozen=True)
+class File:
+    """A regular file of an image, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Filesystem:
+    """A filesystem of an image: ``path`` is where the system has it mounted, empty where it has not."""
+
+    device: str
+    fstype: str
+    label: str
+    path: str
+    state: State
+
+
 class Reader(Protocol):
     """The files of an image, read without running anything of it; links are followed inside of the image only.
 
@@ -218,7 +238,23 @@ class Reader(Protocol):
         """As libguestfs calls it: ``x86_64``, ``aarch64``; nothing if it is not known."""
         ...
 
-    def exists(self, path: str) -> bool: ...
+    @property
+    def problem(self) -> str:
+        """What keeps the system from being read as a whole, such as an fstab that mounts what is not there."""
+        ...
+
+    @property
+    def filesystems(self) -> Sequence[Filesystem]:
+        """All of the image but swap, with the state that each was found in."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there; a link that leads nowhere is something too."""
+        ...
+
+    def link(self, path: str) -> str:
+        """Where the symbolic link at this path leads, as it says itself; empty for all that is no link."""
+        ...
 
     def read(self, path: str) -> bytes:
         """A file of a size that a configuration or a log has; DibError for one that is larger."""
@@ -226,6 +262,10 @@ class Reader(Protocol):
 
     def listing(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
+        ...
+
+    def files(self, path: str) -> list[File]:
+        """All regular files in a directory and below it, sorted; links are not followed."""
         ...
 
 
