@@ -79,6 +79,21 @@ def load_hivex() -> Any:
     return hivex
 
 
+class _NeverOpened:
+    """What becomes of hivex's object for a file that is no hive: its own end would close what was never opened."""
+
+
+def _open_hivex(file: Path) -> Any:
+    kind = load_hivex().Hivex
+    opened = kind.__new__(kind)
+    try:
+        opened.__init__(str(file), write=True)
+    except RuntimeError:
+        opened.__class__ = _NeverOpened
+        raise
+    return opened
+
+
 class Hive:
     """One hive in a file of this machine; TargetError where it is none or hivex refuses."""
 
@@ -87,7 +102,7 @@ class Hive:
         self._name = name or file.name
         self.changed = False
         try:
-            self._hivex = load_hivex().Hivex(str(file), write=True)
+            self._hivex = _open_hivex(file)
         except RuntimeError as error:
             raise TargetError(f"{self._name} is no registry hive that can be read: {error}") from error
 

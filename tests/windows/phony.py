@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dib_py.windows.hive import Hive, Value
-from dib_py.windows.new_hive import hive
+from dib_py.windows.new_hive import checksum, hive
 from tests.windows import phony_hives
 from tests.windows.phony_hives import GENERATIONS, Generation
 
@@ -212,7 +212,8 @@ def _is_without(guest: Guest, key: str) -> bool:
 
 def _torn(content: bytes) -> bytes:
     """The hive with a first sequence number that went ahead of the second: what is missing is in its logs."""
-    return content[:4] + struct.pack("<II", 7, 6) + content[12:]
+    page = content[:4] + struct.pack("<II", 7, 6) + content[12:508]
+    return page + struct.pack("<I", checksum(page)) + content[512:]
 
 
 def _boot_files(guest: Guest) -> dict[str, bytes]:

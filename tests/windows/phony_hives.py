@@ -60,10 +60,10 @@ class Generation:
 
 GENERATIONS = {
     "7": Generation("Windows 7 Professional", (6, 1), 7601, "Client", "Professional"),
-    "2008R2": Generation("Windows Server 2008 R2 Standard", (6, 1), 7601, "Server", "ServerStandard"),
+    "2008 R2": Generation("Windows Server 2008 R2 Standard", (6, 1), 7601, "Server", "ServerStandard"),
     "2012": Generation("Windows Server 2012 Standard", (6, 2), 9200, "Server", "ServerStandard"),
     "8.1": Generation("Windows 8.1 Pro", (6, 3), 9600, "Client", "Professional"),
-    "2012R2": Generation("Windows Server 2012 R2 Standard", (6, 3), 9600, "Server", "ServerStandard"),
+    "2012 R2": Generation("Windows Server 2012 R2 Standard", (6, 3), 9600, "Server", "ServerStandard"),
     "2016": Generation("Windows Server 2016 Standard", (10, 0), 14393, "Server", "ServerStandard"),
     "2019": Generation("Windows Server 2019 Datacenter", (10, 0), 17763, "Server Core", "ServerDatacenter"),
     "2022": Generation("Windows Server 2022 Standard", (10, 0), 20348, "Server", "ServerStandard"),
