@@ -1,0 +1,227 @@
+"""A volume of a Windows image in the libguestfs appliance: NTFS by ntfs-3g, or the vfat that UEFI boots from.
+
+Mounted with ``permissions,windows_names``: then what is new gets a protected descriptor from its mode (0755 is
+Administrators and SYSTEM in full, everybody reads and runs), where ntfs-3g otherwise lets everybody write. What is
+overwritten keeps its descriptor, as it is truncated and never replaced.
+
+Nobody else writes while a volume is mounted, so that listings of directories are kept: a name is compared without
+regard to case, and ntfs-3g in an emulated machine takes its time to list ``System32``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dib_py.errors import TargetError
+from dib_py.target.guestfs_appliance import Appliance
+from dib_py.windows.volume import Access, segments
+
+NTFS_OPTIONS = "permissions,windows_names"
+_LARGEST_PIECE = 2 * 1024**2  # bytes that one answer of the appliance can hold with room to spare
+_FILE, _DIRECTORY, _LINK = "r", "d", "l"
+
+
+@dataclass
+class _Entry:
+    name: str
+    kind: str  # as readdir has it
+
+
+class ApplianceVolume:
+    """See :class:`dib_py.windows.volume.Volume`; ``top`` is where the filesystem is mounted in the appliance."""
+
+    def __init__(self, appliance: Appliance, top: str) -> None:
+        self._appliance = appliance
+        self.top = top
+        self._listed: dict[str, dict[str, _Entry]] = {}
+
+    # -- where things are
+    def resolve(self, path: str) -> str:
+        return self._find(path)[0][len(self.top) :] or "/"
+
+    def exists(self, path: str) -> bool:
+        return self._find(path)[1] is not None
+
+    def is_directory(self, path: str) -> bool:
+        return self._find(path)[1] == _DIRECTORY
+
+    def names(self, path: str) -> list[str]:
+        place, kind = self._find(path)
+        return sorted(entry.name for entry in self._listing(place).values()) if kind == _DIRECTORY else []
+
+    # -- reading
+    def size(self, path: str) -> int:
+        place = self._file(path)
+        return int(self._appliance.call(lambda g: g.filesize(place)))
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        place = self._file(path)
+        if limit is not None and limit <= _LARGEST_PIECE:
+            return bytes(self._appliance.call(lambda g: g.pread(place, limit, 0)))
+        with os.fdopen(os.memfd_create("download"), "r+b") as memory:
+            self._appliance.call(lambda g: g.download(place, _descriptor(memory)))
+            memory.seek(0)
+            return memory.read(-1 if limit is None else limit)
+
+    def fetch(self, path: str, destination: Path) -> None:
+        place = self._file(path)
+        self._appliance.call(lambda g: g.download(place, str(destination)))
+
+    def free(self) -> int:
+        usage = self._appliance.call(lambda g: g.statvfs(self.top))
+        return int(usage["bavail"]) * int(usage["bsize"])
+
+    # -- writing
+    def write(self, path: str, content: bytes, access: Access = Access.PUBLIC) -> None:
+        with os.fdopen(os.memfd_create("upload"), "w+b") as memory:
+            memory.write(content)
+            memory.flush()
+            self._upload(_descriptor(memory), path, access)
+
+    def store(self, source: Path, path: str, access: Access = Access.PUBLIC) -> None:
+        if source.is_dir():
+            self._store_tree(source, path, access)
+        else:
+            self._upload(str(source.resolve()), path, access)
+
+    def make_directory(self, path: str, access: Access = Access.PUBLIC) -> None:
+        place = self.top
+        for name in segments(path):
+            place, kind = self._step(place, name)
+            if kind is None:
+                self._make(place, access)
+            elif kind != _DIRECTORY:
+                raise TargetError(f"{path}: there is a file of that name")
+
+    def remove(self, path: str) -> None:
+        place, kind = self._find(path)
+        if kind is None:
+            return
+        if place == self.top:
+            raise TargetError("the root of a volume can't be removed")
+        self._appliance.call(lambda g: g.rm_rf(place))
+        self._forget(place)
+
+    # -- how
+    def _upload(self, source: str, path: str, access: Access) -> None:
+        place, kind = self._find(path)
+        if kind == _DIRECTORY:
+            raise TargetError(f"{path}: there is a directory of that name")
+        if kind is None:
+            self.make_directory(_parent(path), access)
+            place, _ = self._find(path)
+        self._appliance.call(lambda g: g.upload(source, place))
+        if kind is None:
+            self._appliance.call(lambda g: g.chmod(access.value, place))
+            self._note(place, _FILE)
+
+    def _store_tree(self, source: Path, path: str, access: Access) -> None:
+        """New files go in as one archive; tar would replace those that are there, so they are overwritten one by one."""
+        self.make_directory(path, access)
+        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                added = self._archive(source, path, access, archive)
+            file.flush()
+            if added:
+                self._appliance.call(lambda g: g.tar_in(file.name, self.top))
+
+    def _archive(self, source: Path, path: str, access: Access, archive: tarfile.TarFile) -> int:
+        """Put what is new below ``path`` into the archive and upload the rest; returns how much is in the archive."""
+        added = 0
+        for entry in sorted(source.iterdir()):
+            inside = f"{path}/{entry.name}"
+            place, kind = self._find(inside)
+            wanted = _DIRECTORY if entry.is_dir() else _FILE
+            if kind is None:
+                member = tarfile.TarInfo(place[len(self.top) :].lstrip("/"))
+                member.mode = access.value
+                member.mtime = int(entry.stat().st_mtime)
+                if wanted == _DIRECTORY:
+                    member.type = tarfile.DIRTYPE
+                    archive.addfile(member)
+                else:
+                    member.size = entry.stat().st_size
+                    with entry.open("rb") as content:
+                        archive.addfile(member, content)
+                self._note(place, wanted)
+                added += 1
+            elif kind != wanted:
+                raise TargetError(f"{inside}: there is a {'directory' if kind == _DIRECTORY else 'file'} of that name")
+            elif wanted == _FILE:
+                self._upload(str(entry.resolve()), inside, access)
+            if wanted == _DIRECTORY:
+                added += self._archive(entry, inside, access, archive)
+        return added
+
+    def _make(self, place: str, access: Access) -> None:
+        self._appliance.call(lambda g: g.mkdir_mode(place, access.value))
+        self._note(place, _DIRECTORY)
+
+    def _file(self, path: str) -> str:
+        place, kind = self._find(path)
+        if kind is None or kind == _DIRECTORY:
+            raise TargetError(f"{path}: there is no such file")
+        return place
+
+    def _find(self, path: str) -> tuple[str, str | None]:
+        """The path in the appliance, spelled as there as far as it exists, and what is there, None for nothing."""
+        place, kind = self.top, str(_DIRECTORY)
+        names = segments(path)
+        for number, name in enumerate(names):
+            if kind != _DIRECTORY:
+                return "/".join([place, *names[number:]]), None
+            place, found = self._step(place, name)
+            if found is None:
+                return "/".join([place, *names[number + 1 :]]), None
+            kind = found
+        return place, kind
+
+    def _step(self, directory: str, name: str) -> tuple[str, str | None]:
+        """One name further; a junction leads where it leads, if that is on the volume."""
+        entry = self._listing(directory).get(name.casefold())
+        if entry is None:
+            return f"{directory}/{name}", None
+        place = f"{directory}/{entry.name}"
+        if entry.kind != _LINK:
+            return place, entry.kind
+        target = str(self._appliance.call(lambda g: g.realpath(place)))
+        if target != self.top and not target.startswith(f"{self.top}/"):
+            raise TargetError(f"{place[len(self.top) :]} leads out of its volume")
+        is_directory = self._appliance.call(lambda g: g.is_dir(target))
+        return target, _DIRECTORY if is_directory else _FILE
+
+    def _listing(self, directory: str) -> dict[str, _Entry]:
+        known = self._listed.get(directory)
+        if known is None:
+            found: list[dict[str, Any]] = self._appliance.call(lambda g: g.readdir(directory))
+            entries = (_Entry(one["name"], one["ftyp"]) for one in found if one["name"] not in (".", ".."))
+            known = self._listed[directory] = {entry.name.casefold(): entry for entry in entries}
+        return known
+
+    def _note(self, place: str, kind: str) -> None:
+        """Remember that this was made."""
+        directory, _, name = place.rpartition("/")
+        if directory in self._listed:
+            self._listed[directory][name.casefold()] = _Entry(name, kind)
+        if kind == _DIRECTORY:
+            self._listed[place] = {}
+
+    def _forget(self, place: str) -> None:
+        directory, _, name = place.rpartition("/")
+        self._listed.get(directory, {}).pop(name.casefold(), None)
+        for known in [one for one in self._listed if one == place or one.startswith(f"{place}/")]:
+            del self._listed[known]
+
+
+def _parent(path: str) -> str:
+    return "/".join(segments(path)[:-1])
+
+
+def _descriptor(file: io.IOBase | Any) -> str:
+    return f"/proc/self/fd/{file.fileno()}"
