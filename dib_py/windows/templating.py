@@ -28,6 +28,11 @@ def names(content: str | bytes) -> frozenset[str]:
     return frozenset(_NAME.findall(text))
 
 
+def literal(text: str) -> str:
+    """How text is written that has what looks like a variable in it."""
+    return re.sub(r"(\$+\{DIB_)", r"$\1", text)
+
+
 @dataclass(frozen=True)
 class Template:
     """Where text stands, and what is put into it; ``line`` is where the text begins."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py.errors import FileError
-from dib_py.windows.templating import Template, fill_xml, names
+from dib_py.windows.templating import Template, fill_xml, literal, names
 
 HERE = Path("element/registry.d/10-x.reg")
 
@@ -72,6 +72,11 @@ def test_values_are_escaped_in_xml_and_defaults_are_not() -> None:
 def test_any_text_is_filled_or_refused(text: str) -> None:
     with contextlib.suppress(FileError):
         assert "{DIB_" in text or fill(text, DIB_A="1") == text
+
+
+@given(st.text(alphabet="${}DIB_A:-\n x"))
+def test_literal_text_is_itself_again(text: str) -> None:
+    assert fill(literal(text), DIB_A="1") == text
 
 
 def test_names_are_found_wherever_they_stand() -> None:
