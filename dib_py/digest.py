@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -49,12 +49,21 @@ class Memory:
 
     def digests(self, path: Path, kinds: Sequence[str], task: str, events: Events) -> dict[str, str]:
         """As the function of this name, reading the file only for what is not remembered."""
+        return self._remembered(path, kinds, lambda missing: digests(path, missing, task, events))
+
+    def digest(self, path: Path, kind: str, read: Callable[[], str]) -> str:
+        """A digest of another kind, such as of what is in a disk image, which ``read`` finds."""
+        return self._remembered(path, [kind], lambda missing: {kind: read()})[kind]
+
+    def _remembered(
+        self, path: Path, kinds: Sequence[str], read: Callable[[list[str]], dict[str, str]]
+    ) -> dict[str, str]:
         identity = _identity(path)
         known = self._recall(path, identity)
         missing = [kind for kind in kinds if kind not in known]
         if missing:
             started = time.time()
-            known |= digests(path, missing, task, events)
+            known |= read(missing)
             after = _identity(path)
             if after == identity and path.stat().st_ctime < started - TICK:
                 self._keep(path, identity, known)

@@ -10,6 +10,7 @@ from dib_py.errors import HostError
 PACKAGES = {
     "gzip": ("gzip", "gzip"),
     "qemu-img": ("qemu-utils", "qemu-img"),
+    "qemu-nbd": ("qemu-utils", "qemu-img"),
     "tar": ("tar", "tar"),
     "tar2sqfs": ("squashfs-tools-ng", "squashfs-tools-ng"),
     "zstd": ("zstd", "zstd"),
