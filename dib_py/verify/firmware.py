@@ -1,0 +1,95 @@
+"""Which firmware an image is made for, told from its partition table.
+
+An image with an EFI system partition is booted by UEFI. Many can be booted by BIOS too, which is what clouds do where
+nothing else was asked for: the second boot of such an image is one by BIOS.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from dib_py.disk.partitions import GPT_TYPES
+from dib_py.errors import HostError
+from dib_py.process import run
+
+_OVMF = (  # code and variables, as Debian, Fedora and Arch Linux have them
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+)
+_START = 24 * 1024  # bytes of a disk that hold its table, whatever the size of its sectors
+_SECTOR_SIZES = (512, 4096)
+_GPT = b"EFI PART"
+_GPT_ENTRIES = struct.Struct("<QII")  # of the header at 72: first sector, number and size of the entries
+_BOOT_CODE = slice(0, 440)
+_MBR_TABLE = slice(446, 510)
+_MBR_EFI = 0xEF
+
+
+class Firmware(enum.Enum):
+    BIOS = "BIOS"
+    UEFI = "UEFI"
+
+
+@dataclass(frozen=True)
+class Ovmf:
+    """UEFI for virtual machines: what it runs, and the variables that a new machine starts with."""
+
+    code: Path
+    variables: Path
+
+
+def ovmf() -> Ovmf:
+    """Where this machine has it; HostError if it has none."""
+    for code, variables in _OVMF:
+        if Path(code).exists() and Path(variables).exists():
+            return Ovmf(Path(code), Path(variables))
+    raise HostError(
+        "the image has an EFI system partition, and there is no UEFI firmware for qemu on this machine",
+        hint="install the package ovmf",
+    )
+
+
+def boots(image: Path, image_format: str, scratch: Path) -> tuple[Firmware, Firmware]:
+    """The firmware of the first boot and of the second one; ``scratch`` is a file that may be written."""
+    run(
+        [
+            *("qemu-img", "dd", "-f", image_format, "-O", "raw", f"bs={_START}", "count=1"),
+            *(f"if={image}", f"of={scratch}"),
+        ],
+        timeout=60,
+    )
+    return ways(scratch.read_bytes())
+
+
+def ways(start: bytes) -> tuple[Firmware, Firmware]:
+    """As :func:`boots`, from the first bytes of the disk."""
+    types = _gpt_types(start)
+    if types is None:
+        types = {f"{kind:x}" for kind in start[_MBR_TABLE][4::16]} if start[510:512] == b"\x55\xaa" else set()
+        efi, bios = f"{_MBR_EFI:x}" in types, any(start[_BOOT_CODE])
+    else:
+        efi, bios = GPT_TYPES["EF00"] in types, GPT_TYPES["EF02"] in types
+    if not efi:
+        return Firmware.BIOS, Firmware.BIOS
+    return Firmware.UEFI, Firmware.BIOS if bios else Firmware.UEFI
+
+
+def _gpt_types(start: bytes) -> set[str] | None:
+    """The types of a GPT's partitions, None if there is no GPT."""
+    for sector in _SECTOR_SIZES:
+        if start[sector : sector + len(_GPT)] == _GPT:
+            first, count, size = _GPT_ENTRIES.unpack_from(start, sector + 72)
+            table = start[first * sector : first * sector + min(count, 128) * size] if size >= 128 else b""
+            entries = (table[at : at + 16] for at in range(0, len(table), size or 1))
+            return {_guid(entry) for entry in entries if len(entry) == 16}
+    return None
+
+
+def _guid(raw: bytes) -> str:
+    first, second, third = struct.unpack("<IHH", raw[:8])
+    return f"{first:08X}-{second:04X}-{third:04X}-{raw[8:10].hex()}-{raw[10:].hex()}".upper()

@@ -1,0 +1,80 @@
+"""The machine's control: qemu's own protocol over a socket that it was started with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import TimeoutError as FutureTimeout
+from socket import socket as Socket
+from typing import Any, TypeVar
+
+from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
+
+from dib_py.errors import HostError
+
+_TIMEOUT = 20.0  # seconds for one command: qemu answers between two instructions of the guest
+
+T = TypeVar("T")
+
+
+class Qmp:
+    """A client for one machine; its event loop runs in a thread of its own, and ends with it."""
+
+    def __init__(self, socket: Socket, told: Callable[[str, dict[str, Any]], None]) -> None:
+        """Connect. ``told`` gets each event's name and data, in that thread; HostError if nobody answers."""
+        self._told = told
+        self._client = QMPClient("verify")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
+        self._thread.start()
+        try:
+            self._call(self._connect(socket))
+        except HostError:
+            self.close()
+            raise
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """The value of a command; ``_`` in names of arguments is QMP's ``-``. HostError if it fails."""
+        return self._call(
+            self._client.execute(command, {name.replace("_", "-"): value for name, value in arguments.items()} or None)
+        )
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        with contextlib.suppress(HostError):
+            self._call(self._disconnect())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _connect(self, socket: Socket) -> None:
+        listener = EventListener()
+        self._client.register_listener(listener)  # before there is anything to miss
+        await self._client.connect(socket)
+        self._listening = asyncio.ensure_future(self._listen(listener))
+
+    async def _listen(self, listener: EventListener) -> None:
+        async for event in listener:
+            data = event.get("data")
+            self._told(str(event["event"]), data if isinstance(data, dict) else {})
+
+    async def _disconnect(self) -> None:
+        if hasattr(self, "_listening"):
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._client.disconnect()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(_TIMEOUT)
+        except ExecuteError as error:
+            raise HostError(f"qemu: {error}") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise HostError("qemu has ended") from error
+        except FutureTimeout as error:
+            future.cancel()
+            raise HostError(f"qemu did not answer within {_TIMEOUT:g} s") from error
