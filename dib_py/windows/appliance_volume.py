@@ -122,7 +122,7 @@ class ApplianceVolume:
             self._note(place, _FILE)
 
     def _store_tree(self, source: Path, path: str, access: Access) -> None:
-        """New files go in as one archive; tar would replace those that are there, so they are overwritten one by one."""
+        """What is new goes in as one archive; what is there is overwritten file by file, as tar would replace it."""
         self.make_directory(path, access)
         with tempfile.NamedTemporaryFile(suffix=".tar") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -1,7 +1,8 @@
 r"""The declarative files that elements have for Windows: where each is, when it is applied, and by which room.
 
 Nothing can run inside a Windows image, so an element says what it wants in files. One file is one step of a build; a
-directory that is a :attr:`Kind.whole`, like ``files/``, is one as well. A kind's room is a module that has
+directory that is taken as a whole, like ``files/``, is one as well. :data:`dib_py.windows.kinds.KINDS` is the table of
+kinds. A kind's room is a module that has
 
 ``parse(path, variables) -> value``
     Called when the plan is made, on this machine, with the file (or the directory) and the variables that hooks of
@@ -40,7 +41,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from dib_py.element import Element
 from dib_py.errors import FileError, nearest
 from dib_py.hooks import sort_key
-from dib_py.phases import INSTALL, POST_INSTALL, PRE_INSTALL, Phase
+from dib_py.windows.kinds import KINDS, PLACES, Kind
 
 if TYPE_CHECKING:
     from dib_py.windows.installation import Installation
@@ -55,58 +56,17 @@ class Room(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of declarative file: ``place`` is its name in an element, or that of the directory that holds them.
-
-    ``suffixes`` are those of the files of a directory; without any, ``place`` is a file, or is taken as a ``whole``.
-    """
-
-    name: str
-    place: str
-    phase: Phase
-    module: str
-    suffixes: tuple[str, ...] = ()
-    whole: bool = False
-
-    @property
-    def room(self) -> Room:
-        """The module, loaded when it is first needed: a plan for Linux loads none."""
-        return cast(Room, importlib.import_module(f"dib_py.windows.{self.module}"))
-
-    def files(self, element: Element) -> list[Path]:
-        """Those of an element, sorted bytewise."""
-        place = element.path / self.place
-        if not self.suffixes:
-            return [place] if (place.is_dir() if self.whole else place.is_file()) else []
-        if not place.is_dir():
-            return []
-        return sorted(path for path in place.iterdir() if path.suffix.lower() in self.suffixes and path.is_file())
-
-
-# In the order in which they are applied in their phase; kinds of one place are applied together, by number and name.
-KINDS = (
-    Kind("drivers", "drivers.yaml", PRE_INSTALL, "drivers"),
-    Kind("files", "files", PRE_INSTALL, "placing", whole=True),
-    Kind("registry", "registry.d", INSTALL, "reg_file", (".reg",)),
-    Kind("registry", "registry.d", INSTALL, "reg_yaml", (".yaml",)),
-    Kind("firewall", "firewall.yaml", INSTALL, "firewall"),
-    Kind("boot entries", "bcd.yaml", POST_INSTALL, "bcd"),
-    Kind("answer file", "unattend.d", POST_INSTALL, "unattend", (".xml",)),
-    Kind("first boot", "firstboot.d", POST_INSTALL, "firstboot", (".cmd", ".ps1")),
-)
-
-PLACES = tuple(dict.fromkeys(kind.place for kind in KINDS))
-# what no element for Linux has: "files" is a directory like any other there
-UNMISTAKABLE = tuple(place for place in PLACES if place != "files")
-
-
-@dataclass(frozen=True)
 class Declaration:
     """A declarative file in its element; ``name`` is what its step is called, and no other of an image is."""
 
     kind: Kind
     element: str
     path: Path
+
+    @property
+    def room(self) -> Room:
+        """The kind's module, loaded when it is first needed: a plan for Linux loads none."""
+        return cast(Room, importlib.import_module(f"dib_py.windows.{self.kind.module}"))
 
     @property
     def name(self) -> str:
@@ -135,7 +95,7 @@ def _number(declaration: Declaration) -> object:
 
 
 def _refusing_others(kind: Kind, element: Element) -> Iterator[Path]:
-    yield from kind.files(element)
+    yield from kind.files(element.path)
     if not kind.suffixes or not (element.path / kind.place).is_dir():
         return
     known = {suffix for other in KINDS if other.place == kind.place for suffix in other.suffixes}
@@ -182,17 +142,17 @@ class Declared:
 
     def check(self, guest: Installation) -> None:
         """Raise for an image that this is nothing for."""
-        check = getattr(self.declaration.kind.room, "check", None)
+        check = getattr(self.declaration.room, "check", None)
         if check is not None:
             check(self.value, guest)
 
     def apply(self, guest: Installation) -> None:
-        self.declaration.kind.room.apply(self.value, guest)
+        self.declaration.room.apply(self.value, guest)
 
 
 def read(declaration: Declaration, variables: Mapping[str, str]) -> Declared:
     """Read a declaration with these variables; FileError for what is wrong with it."""
-    room = declaration.kind.room
+    room = declaration.room
     asked = Lookups(variables)
     value = room.parse(declaration.path, asked)
     reads = getattr(room, "reads", None)
