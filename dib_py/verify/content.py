@@ -34,8 +34,9 @@ _ALLOCATION = "base:allocation"
 def content_digest(path: Path, image_format: str, memory: Memory) -> str:
     """``blake2b:`` and 64 hexadecimal digits; read anew only where the file is another than remembered.
 
-    ``image_format`` is qemu's name. DiskError for an image that can't be read to its end, or refers to another file;
-    HostError where libnbd's bindings or qemu-nbd are missing.
+    ``image_format`` is qemu's name. DiskError for an image that can't be read, or refers to another file; HostError
+    where libnbd's bindings or qemu-nbd are missing. The image has been examined (``dib_py.base.image_format``): qemu
+    takes what was cut off of some formats for zeros.
     """
     refuse_references(path, image_format)
     return f"blake2b:{memory.digest(path, KIND, lambda: _read(path, image_format))}"
