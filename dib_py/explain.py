@@ -137,12 +137,22 @@ def _lost(record: Record) -> str:
 def _changed(steps: Sequence[Seen], number: int, before: Record, lookup: Callable[[str], Record | None]) -> Why:
     after = steps[number].ingredients
     found = changes(before.ingredients, after)
+    elsewhere = number > 0 and before.parent != after.parent  # all before it are hits: this one ran in another build
     if not found:
-        found = [_parent(steps, number, before, lookup)]
+        found, elsewhere = [_parent(steps, number, before, lookup)], False
     told = [str(change) for change in found[:MOST]]
     if len(found) > MOST:
         told.append(f"and {len(found) - MOST} more")
-    return Why("changed", "; ".join(told), tuple(found))
+    text = "; ".join(told)
+    if elsewhere:
+        text = (
+            f"no run of it after {_title(steps[number - 1])} is kept; from that in another build it differs by: {text}"
+        )
+    return Why("changed", text, tuple(found))
+
+
+def _title(seen: Seen) -> str:
+    return f"{seen.step.phase.directory}/{seen.step.name}"
 
 
 def _parent(steps: Sequence[Seen], number: int, before: Record, lookup: Callable[[str], Record | None]) -> Change:
@@ -150,8 +160,7 @@ def _parent(steps: Sequence[Seen], number: int, before: Record, lookup: Callable
     if number == 0:
         what = "the base image or its size" if before.base is not None else "the disk's size or layout"
         return Change("base", "", None, None, f"{what} changed")
-    now = steps[number - 1].step
-    here = f"{now.phase.directory}/{now.name}"
+    here = _title(steps[number - 1])
     then = lookup(before.parent)
     if then is None:
         return Change("parent", here, None, here, f"it never ran after {here} as it is now")

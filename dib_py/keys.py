@@ -59,7 +59,16 @@ NEVER = frozenset(
 # Whatever these name is what a build writes, or named by other variables too.
 NAMING_OUTPUT = frozenset({"IMAGE_NAME", "DIB_ARGS", "DIB_ENV"})
 
+_FUNCTION = "BASH_FUNC_"  # before the names of functions that bash exports, as variables
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
+# One or two letters are a word of every other comment and the name of options too, so only what can be a variable's use
+# names such a variable: behind $ ${ ${# ${! $( { [ ( = , or a quote, before = += [ or a quote, behind a word that takes
+# variables' names, or anywhere in a line with arithmetic.
+_SHORT = re.compile(
+    rb"""(?:[$}{\[(=,!#"'`]|(?<!\w)(?:-v|printenv|export|unset|declare|typeset|local|readonly|read|getenv|ifn?def)\s+)"""
+    rb"""([A-Za-z_]\w?)(?!\w)|(?<!\w)([A-Za-z_]\w?)(?=\+?=|["'\[])"""
+)
+_ARITHMETIC = re.compile(rb"^.*(?:\(\(|\blet\b|\$\[).*$", re.MULTILINE)
 # How every hook turns tracing on. It changes what is printed and nothing else, so it is no mention of the variable.
 _TRACING = re.compile(
     rb"""\bif \[\[? "?\$\{?DIB_DEBUG_TRACE(?::?-[01])?\}?"? -(?:gt|ge) [0-9] \]\]?; then\s+set -x+v?\s+fi\b"""
@@ -237,8 +246,9 @@ def relevant(step: StepInputs, engine: Engine) -> dict[str, str]:
     """
     texts = [step.content, *(file.content for file in (*step.files, *step.sourced))]
     texts += _of_library(texts, engine.library)
-    named = frozenset().union(*map(_words, texts))
-    return {name: value for name, value in step.variables.items() if _counts(name, step, named)}
+    words = frozenset().union(*map(_words, texts))
+    named = frozenset(word for word in words if len(word) > 2).union(*map(_short_names, texts))
+    return {name: value for name, value in step.variables.items() if _counts(name, step, words, named)}
 
 
 def _of_library(texts: Iterable[bytes], library: Mapping[str, bytes]) -> list[bytes]:
@@ -260,15 +270,28 @@ def _words(text: bytes) -> frozenset[bytes]:
     return frozenset(_WORD.findall(_TRACING.sub(b"", text)))
 
 
-def _counts(name: str, step: StepInputs, named: frozenset[bytes]) -> bool:
+@functools.lru_cache(maxsize=4096)
+def _short_names(text: bytes) -> frozenset[bytes]:
+    """The names of one or two letters that a text uses as a variable; all such words of what is no text."""
+    if b"\0" in text:
+        return frozenset(word for word in _words(text) if len(word) < 3)
+    found = {word for pair in _SHORT.findall(text) for word in pair}
+    for line in _ARITHMETIC.findall(text):
+        found |= _words(line)
+    return frozenset(word for word in found if 0 < len(word) < 3)
+
+
+def _counts(name: str, step: StepInputs, words: frozenset[bytes], named: frozenset[bytes]) -> bool:
+    """``words`` are all of a step's texts, ``named`` those that can be variables; a function is called by its word."""
     rule, word = _rule(name)
-    return rule is not False and (rule or word in named or (name in step.exported and name not in NOT_BY_PREFIX))
+    mentioned = word in (words if name.startswith(_FUNCTION) else named)
+    return rule is not False and (rule or mentioned or (name in step.exported and name not in NOT_BY_PREFIX))
 
 
 @functools.lru_cache(maxsize=4096)
 def _rule(name: str) -> tuple[bool | None, bytes]:
     """Whether a variable of this name counts always (True), never (False) or where it is named; how texts name it."""
-    word = name[len("BASH_FUNC_") : -2] if name.startswith("BASH_FUNC_") else name
+    word = name[len(_FUNCTION) : -2] if name.startswith(_FUNCTION) else name
     rule: bool | None = None
     if name in NEVER or name.startswith(OWN_PREFIX):
         rule = False

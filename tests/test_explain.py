@@ -200,5 +200,17 @@ def test_another_step_before_it() -> None:
     )
 
 
+def test_what_ran_in_another_build_is_called_so() -> None:
+    """As after ``layers gc``, when this build's own run is kept no more."""
+    first = replace(MADE, phase="root.d", name="10-os")
+    hit = Seen(step("10-os", ROOT), first, record(first))
+    theirs = record(replace(MADE, parent="d" * 40, content="x"))
+    assert why(replace(MADE, parent=first.key), theirs, before=(hit,)) == (
+        "no run of it after root.d/10-os is kept; from that in another build it differs by: the hook's bytes changed"
+    )
+    ours = record(replace(MADE, parent=first.key, content="x"))
+    assert why(replace(MADE, parent=first.key), theirs, ours, before=(hit,)) == "the hook's bytes changed"
+
+
 def test_nothing_is_said_where_nothing_runs() -> None:
     assert explain([Seen(step(), MADE, record())], 1, [record()], {}.get) is None

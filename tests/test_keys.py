@@ -100,6 +100,43 @@ def test_a_name_inside_a_longer_word_is_not_named() -> None:
     assert relevant(step, ENGINE) == {"NAMED_TOO": "y"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"echo $L",
+        b'echo "${L:-x}"',
+        b"echo ${#L} ${!L}",
+        b"L=${L:-1}",
+        b"L+=x",
+        b"[[ -v L ]]",
+        b"printenv L",
+        b"export  L",
+        b"x=$((2 * L))",
+        b"let x=2*L",
+        b'os.environ["L"]',
+        b"ENV['L']",
+        b"print $ENV{L}",
+        b"all: $(L)",
+        b"ifdef L",
+        b"\x7fELF\0L\0",
+    ],
+)
+def test_a_short_name_counts_where_it_is_used(text: bytes) -> None:
+    assert relevant(replace(STEP, content=text, files=(), variables={"L": "x"}), ENGINE) == {"L": "x"}
+
+
+@pytest.mark.parametrize(
+    "text", [b"# a L of a plan", b'[ -L "$x" ] || exit', b"curl -L http://x", b"grep -rL x", b"sed -n L"]
+)
+def test_a_short_name_that_is_an_option_or_a_word_does_not_count(text: bytes) -> None:
+    assert relevant(replace(STEP, content=text, files=(), variables={"L": "x", "a": "y"}), ENGINE) == {}
+
+
+def test_a_function_with_a_short_name_is_called_by_that() -> None:
+    function = {"BASH_FUNC_ok%%": "() { true; }"}
+    assert relevant(replace(STEP, content=b"ok\n", files=(), variables=function), ENGINE) == function
+
+
 @pytest.mark.parametrize("name", ["DIB_IMAGE_CACHE", "TMPDIR", "PATH", "DIB_PY_TARGET"])
 def test_what_never_counts_even_if_named(name: str) -> None:
     assert relevant(replace(STEP, content=b"echo $" + name.encode(), variables={name: "x"}), ENGINE) == {}
