@@ -1,18 +1,26 @@
-"""Elements that are for some distributions only, as their file ``distributions`` says."""
+"""Elements that are for some operating systems only, as their file ``distributions`` says, or what else they have."""
 
 from __future__ import annotations
 
-from dib_py.element import Element
+from dib_py import phases
+from dib_py.element import DEPS_FILE, LINUX, OS_FAMILY_FILE, WINDOWS, Element
 from dib_py.errors import ElementError
 from dib_py.packages.pkg_map import FAMILIES
 from dib_py.resolve import Resolution
 
+# what an element has for Linux, beside the directories of phases: hooks, or declarations that only matter there
+_FOR_LINUX = ("package-installs.yaml", "package-installs.json", "svc-map", "block-device-default.yaml")
+
 
 def refuse_foreign(resolution: Resolution) -> None:
-    """Raise ElementError for an element that is for other distributions than the operating system's.
+    """Raise ElementError for an element that has nothing for the operating system, or is for other distributions.
 
-    Both have to say what they are for, by names that ``DISTRO_NAME`` takes or by those of families.
+    For the latter both have to say what they are for, by names that ``DISTRO_NAME`` takes or by those of families.
     """
+    for element in resolution.elements:
+        what = _only_for_windows(element) if resolution.os_family == LINUX else _only_for_linux(element)
+        if what:
+            raise _wrong_family(resolution, element, what)
     system = next((found for found in resolution.elements if found.is_operating_system and found.distributions), None)
     if system is None:
         return
@@ -25,6 +33,38 @@ def refuse_foreign(resolution: Resolution) -> None:
                 f"element {element.name}{via} is for {_listed(element)}, and {system.name} is {_listed(system)}",
                 hint=f"leave {[*askers, element.name][0]} out, or choose another operating system",
             )
+
+
+def _only_for_windows(element: Element) -> str:
+    """What shows that an element is for Windows alone; empty where nothing does."""
+    declared = [place for place in element.declares if not place.startswith(DEPS_FILE)]
+    if element.os_family == WINDOWS:
+        declared.append(f"{OS_FAMILY_FILE} {WINDOWS}")
+    return "" if _for_linux(element) else " and ".join(declared)
+
+
+def _only_for_linux(element: Element) -> str:
+    """What shows that an element does nothing for Windows; empty where it does, or only depends on others."""
+    if element.declares or (element.path / "files").is_dir() or element.os_family == WINDOWS:
+        return ""
+    return " and ".join(_for_linux(element))
+
+
+def _for_linux(element: Element) -> list[str]:
+    names = (*(phase.directory for phase in phases.PHASES if phase is not phases.EXTRA_DATA), *_FOR_LINUX)
+    return [name for name in names if (element.path / name).exists()]
+
+
+def _wrong_family(resolution: Resolution, element: Element, what: str) -> ElementError:
+    *askers, _ = resolution.chain(element.name)
+    via = f" (asked for by {' -> '.join(askers)})" if askers else ""
+    leave = f"leave {[*askers, element.name][0]} out"
+    if resolution.os_family == LINUX:
+        return ElementError(
+            f"element {element.name}{via} is for Windows only: it has {what}",
+            hint=leave if resolution.has_operating_system else "name the operating system too: windows",
+        )
+    return ElementError(f"element {element.name}{via} has nothing for Windows, only {what}", hint=leave)
 
 
 def _listed(element: Element) -> str:

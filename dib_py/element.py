@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
 from dib_py import errors, phases, readme
+from dib_py.windows import kinds
 
 DEPS_FILE = "element-deps"
 PROVIDES_FILE = "element-provides"
@@ -23,9 +24,13 @@ BASE_IMAGE_FILE = "base-image.yaml"
 ENVIRONMENT_DIRECTORY = "environment.d"
 PACKAGE_INSTALLS_FILES = ("package-installs.json", "package-installs.yaml")  # the order in which they are read
 OPERATING_SYSTEM = "operating-system"
+LINUX, WINDOWS = "linux", kinds.FAMILY  # families of operating systems
 
 # diskimage-builder leaves these out when it merges hook directories
 _NOT_MERGED = frozenset({"tests", "__pycache__"})
+# hooks of the host's other phases work in the guest's tree, which those for Windows never see
+_NOT_FOR_WINDOWS = phases.BY_DIRECTORY.keys() - {phases.EXTRA_DATA.directory} | frozenset(kinds.PLACES)
+_FOR_WINDOWS = frozenset(kinds.UNMISTAKABLE)
 _ENVIRONMENT_NAME = re.compile(r"[0-9A-Za-z_.-]+")
 
 
@@ -36,15 +41,30 @@ def is_environment_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Element:
-    """A directory of hooks and declarations; ``path`` is resolved, and ``name`` is its last part."""
+    """A directory of hooks and declarations; ``path`` is resolved, and ``name`` is its last part.
+
+    ``family`` is that of the operating system that it is looked at for: for Windows ``element-deps.windows`` counts
+    instead of ``element-deps``, if it is there, and of the phase directories only those whose hooks can run.
+    """
 
     name: str
     path: Path
+    family: str = LINUX
 
     @cached_property
     def deps(self) -> tuple[str, ...]:
         """What it asks for, elements or virtual names, in the file's order."""
-        return read_names(self.path / DEPS_FILE)
+        return read_names(self.deps_file(self.family))
+
+    def deps_for(self, family: str) -> tuple[str, ...]:
+        """The same for an operating system of that family."""
+        file = self.deps_file(family)
+        return self.deps if file == self.deps_file(self.family) else read_names(file)
+
+    def deps_file(self, family: str) -> Path:
+        """The file that says what it asks for; it may be missing."""
+        own = self.path / f"{DEPS_FILE}.{family}"
+        return own if family != LINUX and own.is_file() else self.path / DEPS_FILE
 
     @cached_property
     def provides(self) -> tuple[str, ...]:
@@ -64,7 +84,13 @@ class Element:
     def os_family(self) -> str:
         """``linux`` unless the element's ``os-family`` file says something else."""
         names = read_names(self.path / OS_FAMILY_FILE)
-        return names[0] if names else "linux"
+        return names[0] if names else LINUX
+
+    @cached_property
+    def declares(self) -> tuple[str, ...]:
+        """What it has for Windows alone: its declarative files and directories of names that nothing else has."""
+        there = {entry.name for entry in self._entries}
+        return tuple(place for place in (*kinds.UNMISTAKABLE, f"{DEPS_FILE}.{WINDOWS}") if place in there)
 
     @cached_property
     def distributions(self) -> frozenset[str]:
@@ -96,9 +122,8 @@ class Element:
     @cached_property
     def directories(self) -> tuple[Path, ...]:
         """The directories that are merged with those of other elements, sorted bytewise."""
-        return tuple(
-            Path(entry.path) for entry in self._entries if _is_directory(entry) and entry.name not in _NOT_MERGED
-        )
+        left_out = _NOT_MERGED | (_NOT_FOR_WINDOWS if self.family == WINDOWS else _FOR_WINDOWS)
+        return tuple(Path(entry.path) for entry in self._entries if _is_directory(entry) and entry.name not in left_out)
 
     @cached_property
     def top_files(self) -> tuple[Path, ...]:
@@ -203,6 +228,13 @@ class Catalog:
                 if known.path != path:
                     overrides.append(Override(name, known.path, path))
         return cls(elements, tuple(dict.fromkeys(overrides)))
+
+    def looked_at_for(self, family: str) -> Catalog:
+        """The same elements, as an image of this family of operating systems has them."""
+        if family == LINUX:
+            return self
+        seen = {name: replace(element, family=family) for name, element in self.elements.items()}
+        return Catalog(seen, self.overrides)
 
     def __getitem__(self, name: str) -> Element:
         return self.elements[name]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dib_py.element import DEPS_FILE, OPERATING_SYSTEM, Catalog, Element
+from dib_py.element import DEPS_FILE, LINUX, OPERATING_SYSTEM, WINDOWS, Catalog, Element
 from dib_py.errors import ElementError
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ class Resolution:
     def has_operating_system(self) -> bool:
         return self.provided.get(OPERATING_SYSTEM) in self.members
 
+    @property
+    def os_family(self) -> str:
+        """``linux`` or ``windows``; the former where no element provides an operating system."""
+        return self.operating_system.os_family if self.has_operating_system else LINUX
+
     def chain(self, name: str) -> tuple[str, ...]:
         """How ``name`` came in: from what the user asked for down to it; KeyError for a name that did not."""
         return _chain(self.asked_by, name)
@@ -128,6 +133,7 @@ def resolve(catalog: Catalog, names: Iterable[str], *, require_os: bool = True) 
     names = tuple(names)
     if require_os and not names:
         raise NoElements("no element was asked for", hint="name at least an operating system, like debian")
+    catalog = catalog.looked_at_for(_family(catalog, names))
     resolution = _expand(catalog, names, tolerated=() if require_os else (OPERATING_SYSTEM,))
     if require_os and OPERATING_SYSTEM not in resolution.provided:
         raise NoOperatingSystem(
@@ -146,14 +152,33 @@ def requested_names(settings: Settings, catalog: Catalog) -> tuple[str, ...]:
     names = settings.elements
     if not names:
         return ()
-    asked = _expand(catalog, names, tolerated=(OPERATING_SYSTEM, BLOCK_DEVICE))
-    if asked.has_operating_system and asked.operating_system.os_family != "linux":
+    if _family(catalog, names) != LINUX:
         return names
     defaults = [settings.ramdisk_element] * settings.ramdisk + ["base"] * (not settings.skip_base)
     names = (*defaults, *(name for name in names if name not in defaults))
     if _needs_block_device(_expand(catalog, names, tolerated=(OPERATING_SYSTEM, BLOCK_DEVICE))):
         return (*names, _default_block_device(settings))
     return names
+
+
+def _family(catalog: Catalog, names: Iterable[str]) -> str:
+    """The family of the operating system among these elements and what they depend on.
+
+    It decides which dependencies count, and they may bring it in: it is Windows if that is the only one when they are
+    read for Windows.
+    """
+    queue = deque(names)
+    seen: set[str] = set()
+    families: set[str] = set()
+    while queue:
+        name = queue.popleft()
+        element = None if name in seen else catalog.get(name)
+        seen.add(name)
+        if element is not None:
+            queue.extend(element.deps_for(WINDOWS))
+            if element.is_operating_system:
+                families.add(element.os_family)
+    return WINDOWS if families == {WINDOWS} else LINUX
 
 
 def _needs_block_device(resolution: Resolution) -> bool:
@@ -266,7 +291,7 @@ def hint_for_unknown(catalog: Catalog, name: str) -> str:
 
 
 def _place_in_deps(element: Element, name: str) -> str:
-    path = element.path / DEPS_FILE
+    path = element.deps_file(element.family)
     lines = path.read_text(encoding="utf-8").split("\n")
     return f"{path}:{1 + [line.strip() for line in lines].index(name)}"
 
