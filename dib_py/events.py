@@ -160,6 +160,78 @@ class BuildFailed(Event):
     tail: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class VerificationStarted(Event):
+    """``checks`` in the order in which people are shown them; ``profile`` is empty where they were named one by one."""
+
+    image: str
+    profile: str
+    checks: list[str]
+
+
+@dataclass(frozen=True)
+class MachineStarted(Event):
+    """The image is being booted; ``boot`` counts from 1. ``accelerator`` and ``firmware`` as a verdict has them."""
+
+    boot: int
+    accelerator: str
+    firmware: str
+
+
+@dataclass(frozen=True)
+class StageReached(Event):
+    """How far a boot has come, as ``dib_py.verify.result.Stage`` calls it; ``seconds`` since it began."""
+
+    boot: int
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ConsoleOutput(Event):
+    """One line of the guest's console, cleaned. There may be thousands in a second: not each has to be told."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class MachineEnded(Event):
+    """``ending`` says how, for people."""
+
+    boot: int
+    ending: str
+
+
+@dataclass(frozen=True)
+class CheckStarted(Event):
+    check: str
+
+
+@dataclass(frozen=True)
+class CheckFinished(Event):
+    """``outcome`` is ``passed``, ``failed`` or ``not run``; ``reason`` says why it is one of the last two."""
+
+    check: str
+    outcome: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class VerificationFinished(Event):
+    """``known`` is when the verdict was found, in seconds since the epoch, if an earlier one was still good, else None.
+
+    ``files`` are those that tell more of it: the verdict's page first.
+    """
+
+    image: str
+    outcome: str
+    reason: str
+    seconds: float
+    known: float | None = None
+    files: list[str] = field(default_factory=list)
+
+
 Subscriber = Callable[[Event], None]
 
 KINDS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
