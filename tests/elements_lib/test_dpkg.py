@@ -118,6 +118,7 @@ class TestInitramfs:
         dpkg.hook("pre-install.d/01-hold-initramfs")
         for _ in range(3):
             dpkg.run("update-initramfs", "-u", DPKG_MAINTSCRIPT_PACKAGE="linux-image")
+        dpkg.run("update-initramfs", "-u", DPKG_MAINTSCRIPT_PACKAGE="", DPKG_RUNNING_VERSION="1.22")  # its own trigger
         assert not (dpkg.root / "opt/initramfs").exists()
         dpkg.hook("install.d/98-make-initramfs")
         assert dpkg.read("/opt/initramfs").splitlines() == ["-u -k 6.1.0-1", "-c -k 6.1.0-2"]
