@@ -121,7 +121,11 @@ def changes(before: Ingredients, after: Ingredients) -> list[Change]:
     return found
 
 
-_CONTENT = {"run": "the script's bytes changed", "copy-in": "what is copied in changed"}
+_CONTENT = {
+    "run": "the script's bytes changed",
+    "copy-in": "what is copied in changed",
+    "declaration": "the file changed",
+}
 
 
 def _distance(before: Ingredients, after: Ingredients) -> int:

@@ -102,6 +102,8 @@ class StepInputs:
     ``variables`` are all that it is given; the relevant ones are picked here. ``exported`` are the names that
     environment.d exports, ``sourced`` those of its files that say more than values. ``host_files`` are digests of what
     it names of this machine. ``packages`` is the list of its slot, ``argument`` what the command line says to it.
+    ``applier`` is a digest of what carries out a declaration, empty for what runs: then ``variables`` are those that it
+    asks for, and all of them count.
     """
 
     phase: str
@@ -116,6 +118,7 @@ class StepInputs:
     exported: frozenset[str] = frozenset()
     packages: tuple[str, ...] | None = None
     argument: str = ""
+    applier: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,10 +221,11 @@ def base_key(content: str, geometry: str) -> str:
 def ingredients(parent: str, step: StepInputs, engine: Engine) -> Ingredients:
     """What the key of a step after ``parent`` is made of."""
     read = [step.content, *(file.content for file in step.files)]
-    counting = relevant(step, engine)
+    counting = step.variables if step.applier else relevant(step, engine)
+    fetches = not step.applier and can_fetch(step.kind, step.packages, read)
     return Ingredients(
         parent=parent,
-        engine=engine.abi,
+        engine=step.applier or engine.abi,
         phase=step.phase,
         kind=step.kind,
         name=step.name,
@@ -232,7 +236,7 @@ def ingredients(parent: str, step: StepInputs, engine: Engine) -> Ingredients:
         variable_files=dict(_variable_files(counting, engine)),
         packages=step.packages,
         argument=_argument(step, engine),
-        epoch=engine.epoch if can_fetch(step.kind, step.packages, read) else "",
+        epoch=engine.epoch if fetches else "",
         host_files=step.host_files,
     )
 

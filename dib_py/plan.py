@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dib_py import install_types, packages
 from dib_py.base.spec import BaseSpec, base_spec
@@ -19,7 +20,7 @@ from dib_py.disk.block_device import find_asked as find_asked_layout
 from dib_py.disk.boot_checks import check_boot
 from dib_py.disk.layout import Layout
 from dib_py.distributions import refuse_foreign
-from dib_py.element import Catalog, Element
+from dib_py.element import WINDOWS, Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
 from dib_py.epoch import find as find_epoch
 from dib_py.errors import FileError, UsageError, nearest
@@ -30,16 +31,21 @@ from dib_py.resolve import Resolution, requested_names, resolve
 from dib_py.secrets import Mask
 from dib_py.settings import Settings
 
+if TYPE_CHECKING:
+    from dib_py.windows.declarations import Declared
+
 NO_FINAL_IMAGE = "no-final-image"  # an element with this in its name: diskimage-builder then writes no image
 COMMAND_LINE = "command-line"  # where scripts of --run are, below the merged hooks
+DECLARATION = "declaration"  # the kind of a step that is a declarative file for Windows
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing to run, in its place.
 
-    ``kind`` is ``hook`` (``name`` is its file in the phase directory), or for what the command line asks for
-    ``packages`` (-p), ``run`` (--run), ``copy-in`` or ``root-password``. ``key`` names the layer that it produces.
+    ``kind`` is ``hook`` (``name`` is its file in the phase directory), ``declaration`` (its element and file), or for
+    what the command line asks for ``packages`` (-p), ``run`` (--run), ``copy-in`` or ``root-password``. ``key`` names
+    the layer that it produces.
     """
 
     index: int
@@ -78,6 +84,11 @@ class Plan:
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
     epoch: str = ""  # how fresh packages are to be
+    declared: Mapping[str, Declared] = field(default_factory=dict)  # for Windows, by the names of the steps
+
+    @property
+    def is_for_windows(self) -> bool:
+        return self.resolution.os_family == WINDOWS
 
     @property
     def elements(self) -> tuple[Element, ...]:
@@ -172,11 +183,24 @@ def _plan(settings: Settings, catalog: Catalog, epoch: str) -> Plan:
     merged = merge(resolution, _allowed_names(settings))
     merged.refuse_unexecutable()
     base, layout, environment = _start(settings, resolution, merged)
-    foreseen = install_types.foresee(resolution, merged, environment)
-    wanted = packages.compute(resolution, foreseen, environment, architecture(settings))
-    plan = Plan(settings, resolution, base, layout, foreseen, wanted, environment, (), (), epoch)
-    warnings = (*_warnings(plan, catalog), *wanted.warnings)
-    return replace(plan, steps=tuple(_steps(plan)), warnings=warnings)
+    plan = Plan(settings, resolution, base, layout, merged, packages.Packages(), environment, (), (), epoch)
+    plan = _with_declarations(plan) if plan.is_for_windows else _with_packages(plan)
+    return replace(plan, steps=tuple(_steps(plan)), warnings=(*_warnings(plan, catalog), *plan.warnings))
+
+
+def _with_packages(plan: Plan) -> Plan:
+    foreseen = install_types.foresee(plan.resolution, plan.hooks, plan.environment)
+    wanted = packages.compute(plan.resolution, foreseen, plan.environment, architecture(plan.settings))
+    return replace(plan, hooks=foreseen, packages=wanted, warnings=wanted.warnings)
+
+
+def _with_declarations(plan: Plan) -> Plan:
+    from dib_py.windows import declarations, planning  # no other image needs them
+
+    planning.refuse(plan)
+    found = [declarations.read(one, plan.environment) for one in declarations.find(plan.elements)]
+    warnings = tuple(text for one in found for text in one.warnings)
+    return replace(plan, declared={one.declaration.name: one for one in found}, warnings=warnings)
 
 
 def _allowed_names(settings: Settings) -> str:
@@ -247,6 +271,9 @@ def _of_phase(plan: Plan, phase: Phase) -> Iterator[tuple[str, str, str, Path | 
     for hook in plan.hooks.hooks(phase.directory):
         if hook.name not in left_out:
             yield hook.element, hook.name, "hook", hook.source, ""
+    for name, declared in plan.declared.items():
+        if declared.declaration.kind.phase is phase:
+            yield declared.declaration.element, name, DECLARATION, declared.declaration.path, ""
     settings = plan.settings
     if phase is INSTALL and settings.packages:
         yield "", "command-line-packages", "packages", None, " ".join(settings.packages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,13 +18,14 @@ from dib_py.element import Element
 from dib_py.environment import LIBRARY, DiskFacts, build_variables
 from dib_py.host_files import HostFiles
 from dib_py.phases import EXTRA_DATA, ROOT, Phase, Side
-from dib_py.plan import COMMAND_LINE
+from dib_py.plan import COMMAND_LINE, DECLARATION
 from dib_py.reading import Reader
 
 if TYPE_CHECKING:
     from dib_py.plan import Plan, Step
 
 TARGET = Path(__file__).parent / "target"
+WINDOWS = Path(__file__).parent / "windows"
 
 
 class StepKeys:
@@ -58,6 +60,8 @@ class StepKeys:
 
     def ingredients(self, parent: str, step: Step) -> keys.Ingredients:
         """What that key is made of; the step may be one that no plan had, of a hook that another hook added."""
+        if step.kind == DECLARATION:
+            return keys.ingredients(parent, self._of_declaration(step), self._engine)
         listed = self._packages_of(step)
         content = step.source.read_bytes() if step.source is not None else b""
         argument = step.argument
@@ -83,6 +87,20 @@ class StepKeys:
             argument=argument,
         )
         return keys.ingredients(parent, inputs, self._engine)
+
+    def _of_declaration(self, step: Step) -> keys.StepInputs:
+        """A declarative file counts with what it asks for; nothing else of a build gets to where it is applied."""
+        declared = self._plan.declared[step.name]
+        path = declared.declaration.path
+        return keys.StepInputs(
+            phase=step.phase.directory,
+            name=step.name,
+            kind=step.kind,
+            content=self._tree(path).encode() if path.is_dir() else path.read_bytes(),
+            host_files={read.name: self._tree(read) for read in declared.reads if read.exists()},
+            variables=declared.variables,
+            applier=applier(),
+        )
 
     def _packages_of(self, step: Step) -> tuple[str, ...] | None:
         """The list that a hook of our package-installs reads, which is all that it reads; None for other steps."""
@@ -156,6 +174,15 @@ def runner_text() -> bytes:
     """All other shell files of the engine that act in the guest, in a fixed order."""
     files = [TARGET / "guestfs-runner.sh", *sorted((TARGET / "shims").iterdir())]
     return b"\n".join(path.read_bytes() for path in files)
+
+
+@functools.cache
+def applier() -> str:
+    """A digest of the whole engine for Windows: all that a declarative file does to an image is done by it.
+
+    A comment that changed costs a rebuild; a number that nobody raised would cost an image.
+    """
+    return keys.digest(path.read_bytes() for path in sorted(WINDOWS.glob("*.py")))
 
 
 def _shape(layout: Layout | None) -> str:

@@ -12,7 +12,7 @@ from dib_py.cli.options import SettingsCommand
 from dib_py.disk.layout import Layout
 from dib_py.layers.walk import CLOSING
 from dib_py.phases import ROOT
-from dib_py.plan import Plan, Step
+from dib_py.plan import DECLARATION, Plan, Step
 from dib_py.plan_json import to_json
 from dib_py.prospect import look
 from dib_py.secrets import MASKED
@@ -102,7 +102,7 @@ def _table(steps: list[Step]) -> Iterator[str]:
 
 def shown(step: Step) -> str:
     """What people call a step: the hook's name, or the option that asks for it."""
-    if step.kind in ("hook", CLOSING):
+    if step.kind in ("hook", DECLARATION, CLOSING):
         return step.name
     option = "-p" if step.kind == "packages" else f"--{step.kind}"
     return f"{option} {MASKED if step.kind == 'root-password' else step.argument}"

@@ -1,0 +1,41 @@
+"""What a plan for a Windows image can't have, told before anything runs: nothing runs inside, and its disk stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dib_py.errors import BaseError, DiskError, UsageError
+
+if TYPE_CHECKING:
+    from dib_py.plan import Plan
+
+_ONE_OFFS = {
+    "run": "an element's firstboot.d has scripts for the first start",
+    "copy-in": "an element's files/ has what is to be placed",
+    "root-password": "the element admin-password is for that",
+}
+
+
+def refuse(plan: Plan) -> None:
+    """Raise a DibError for what was asked for and makes no sense with Windows."""
+    settings = plan.settings
+    if plan.base is None:
+        raise BaseError(
+            "a Windows image is made from one that is there, and none is given",
+            hint="--base FILE or DIB_LOCAL_IMAGE names an installed, sysprepped or applied image",
+        )
+    if plan.layout is not None:
+        raise DiskError(
+            "a Windows image keeps the partitions of its base image",
+            hint="leave the block device out",
+            where=plan.layout.source,
+        )
+    if settings.packages:
+        raise UsageError("-p installs packages of a Linux distribution", hint="elements add what Windows is to have")
+    for one in settings.one_offs:
+        raise UsageError(f"--{one.kind}: nothing can run inside a Windows image", hint=_ONE_OFFS[one.kind])
+    if settings.breakpoints:
+        point = settings.breakpoints[0]
+        raise UsageError(f"break={point}: there is no shell inside a Windows image", hint="dib-py inspect looks at it")
+    if settings.target == "host":
+        raise UsageError("the host target has no place for NTFS", hint="--target guestfs, or leave it out")
