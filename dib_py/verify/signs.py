@@ -18,19 +18,25 @@ _STAGES = tuple(
         (Stage.FIRMWARE, r"SeaBIOS|BdsDxe:|UEFI firmware"),
         (
             Stage.BOOTLOADER,
-            r"Booting from [0-9a-fA-F]{4}:|BdsDxe: starting Boot|\bGRUB\b|grub>|grub rescue>|(SYS|ISO|EXT)LINUX|"
-            r"Loading Linux|Loading initial ramdisk|systemd-boot|boot: ?$",
+            (
+                r"Booting from [0-9a-fA-F]{4}:|BdsDxe: starting Boot|\bGRUB\b|grub>|grub rescue>|(SYS|ISO|EXT)LINUX|"
+                r"Loading Linux|Loading initial ramdisk|systemd-boot|boot: ?$"
+            ),
         ),
         (Stage.KERNEL, r"Linux version \d|^\[ {0,4}\d+\.\d{6}\] |EFI stub:|Decompressing Linux"),
         (
             Stage.INITRAMFS,
-            r"Run /init as init process|^Loading, please wait|^Begin: |^Starting (version \S+|systemd-udevd)|"
-            r"\bdracut\b|\(initramfs\)|\(Initramfs\)|Running in (initrd|initial RAM disk)",
+            (
+                r"Run /init as init process|^Loading, please wait|^Begin: |^Starting (version \S+|systemd-udevd)|"
+                r"\bdracut\b|\(initramfs\)|\(Initramfs\)|Running in (initrd|initial RAM disk)"
+            ),
         ),
         (
             Stage.USERSPACE,
-            r"Run /(sbin/init|bin/init|etc/init|bin/sh) as init process|Switching root|Set hostname to|"
-            r"^INIT: version|OpenRC |Started .*Journal Service|cloud-init\[\d+\]:|Reached target .*Local File Systems",
+            (
+                r"Run /(sbin/init|bin/init|etc/init|bin/sh) as init process|Switching root|Set hostname to|"
+                r"^INIT: version|OpenRC |Started .*Journal Service|cloud-init\[\d+\]:|Reached target .*Local File Systems"
+            ),
         ),
         (
             Stage.LOGIN,
