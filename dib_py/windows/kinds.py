@@ -41,6 +41,7 @@ class Kind:
 KINDS = (
     Kind("drivers", "drivers.yaml", PRE_INSTALL, "drivers"),
     Kind("files", "files", PRE_INSTALL, "placing", whole=True),
+    Kind("file list", "files.yaml", PRE_INSTALL, "file_list"),
     Kind("registry", "registry.d", INSTALL, "reg_file", (".reg",)),
     Kind("registry", "registry.d", INSTALL, "reg_yaml", (".yaml",)),
     Kind("firewall", "firewall.yaml", INSTALL, "firewall"),

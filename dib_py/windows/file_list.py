@@ -1,0 +1,203 @@
+r"""``files.yaml``: files whose place or content depends on variables, archives, and what is to be removed.
+
+::
+
+    - path: C:\Program Files\App\app.conf
+      content: |
+        port=${DIB_APP_PORT:-80}
+    - path: '%SystemRoot%\Setup\Files\app.msi'
+      source: ${DIB_APP_MSI}               # of this machine, or beside files.yaml; a directory too
+    - path: C:\App
+      unpack: ${DIB_APP_ZIP}
+    - path: C:\Tools\tool.exe
+      fetched: tool.exe                    # which a hook of extra-data.d put into $TMP_HOOKS_PATH
+    - remove: C:\pagefile.sys
+
+``access: private`` keeps a file from everybody but Administrators and SYSTEM. Text gets Windows' line ends, unless
+``newlines: lf`` stands beside it, and UTF-8 without a mark, unless ``encoding`` is ``utf-8-sig`` or ``utf-16``.
+"""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dib_py.errors import FileError, TargetError
+from dib_py.windows import placing
+from dib_py.windows.volume import Access
+from dib_py.windows.yaml_node import Node, read
+
+if TYPE_CHECKING:
+    from dib_py.windows.installation import Installation
+
+_KINDS = ("content", "source", "fetched", "unpack")
+_KEYS = ("path", *_KINDS, "access", "newlines", "encoding", "strip")
+_ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: a ``path`` from C: and what is to be there.
+
+    ``content`` is that of a file; else ``source`` is of this machine, or None to remove what is there. ``unpack`` means
+    that the source is an archive, of whose paths the first ``strip`` names are left out.
+    """
+
+    path: str
+    content: bytes | None = None
+    source: Path | None = None
+    unpack: bool = False
+    strip: int = 0
+    fetched: bool = False
+    access: Access | None = None
+    line: int = field(compare=False, default=0)
+
+
+@dataclass(frozen=True)
+class FileList:
+    path: Path = field(compare=False)
+    entries: tuple[Entry, ...] = ()
+
+
+def parse(path: Path, variables: Mapping[str, str]) -> FileList:
+    """What ``files.yaml`` asks for; FileError with the line for what is wrong, and for a source that is missing."""
+    root = read(path, variables)
+    return FileList(path, tuple(_entry(node, variables) for node in (() if root.is_nothing else root.sequence())))
+
+
+def reads(wanted: FileList) -> Iterator[Path]:
+    """What this machine brings in, but for what hooks of the same build fetch."""
+    for entry in wanted.entries:
+        if entry.source is not None and not entry.fetched:
+            yield entry.source
+
+
+def apply(wanted: FileList, guest: Installation) -> None:
+    for entry in wanted.entries:
+        if entry.content is not None:
+            placing.write(entry.content, entry.path, guest, entry.access)
+        elif entry.source is None:
+            guest.volume.remove(placing.in_guest(entry.path, guest))
+        elif entry.unpack:
+            _unpack(entry, wanted.path, guest)
+        elif entry.source.is_dir():
+            _place_tree(entry.source, entry, guest)
+        elif entry.source.is_file():
+            placing.place(entry.source, entry.path, guest, entry.access)
+        else:
+            where = f"{wanted.path}:{entry.line}"
+            raise TargetError(f"there is no {entry.source.name} that a hook of extra-data.d fetched", where=where)
+
+
+def _place_tree(directory: Path, entry: Entry, guest: Installation) -> None:
+    for file in placing.parse(directory, {}):
+        path = f"{entry.path}/{file.path}"
+        if file.source.is_dir():
+            guest.volume.make_directory(placing.in_guest(path, guest), entry.access or Access.PUBLIC)
+        else:
+            placing.place(file.source, path, guest, entry.access)
+
+
+def _unpack(entry: Entry, where: Path, guest: Installation) -> None:
+    assert entry.source is not None
+    with tempfile.TemporaryDirectory(prefix="dib-py-") as scratch, zipfile.ZipFile(entry.source) as archive:
+        try:
+            archive.extractall(scratch)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+            raise TargetError(f"{entry.source} can't be unpacked: {error}", where=f"{where}:{entry.line}") from error
+        roots = [Path(scratch)]
+        for _ in range(entry.strip):
+            roots = [below for root in roots for below in sorted(root.iterdir()) if below.is_dir()]
+        for root in roots:
+            _place_tree(root, entry, guest)
+
+
+# -- reading
+def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
+    if "remove" in node.mapping():
+        removed = node.mapping(("remove",))["remove"]
+        return Entry(placing.normal_path(removed.text(), node.path, removed.line), line=node.line)
+    entries = node.mapping(_KEYS, needs=("path",))
+    kinds = [kind for kind in _KINDS if kind in entries]
+    if len(kinds) != 1:
+        raise node.error(f"one of {', '.join(_KINDS)} says what is to be there, not {' and '.join(kinds) or 'none'}")
+    path = placing.normal_path(entries["path"].text(), node.path, entries["path"].line)
+    access = _access(entries)
+    [kind] = kinds
+    if "strip" in entries and kind != "unpack":
+        raise entries["strip"].error("strip is for what is unpacked")
+    if kind == "content":
+        return Entry(path, content=_content(entries), access=access, line=node.line)
+    for key in ("newlines", "encoding"):
+        if key in entries:
+            raise entries[key].error(f"{key} is for content that stands here")
+    if kind == "fetched":
+        source = Path(variables.get("TMP_HOOKS_PATH", "")) / entries[kind].text()
+    else:
+        source = _source(entries[kind])
+    if kind == "unpack":
+        _check_archive(source, entries[kind])
+    strip = entries["strip"].number(100) if "strip" in entries else 0
+    return Entry(
+        path,
+        source=source,
+        unpack=kind == "unpack",
+        strip=strip,
+        fetched=kind == "fetched",
+        access=access,
+        line=node.line,
+    )
+
+
+def _access(entries: Mapping[str, Node]) -> Access | None:
+    if "access" not in entries:
+        return None
+    try:
+        return Access[entries["access"].text().upper()]
+    except KeyError as error:
+        raise entries["access"].error(f"{entries['access'].value!r} is neither public nor private") from error
+
+
+def _content(entries: Mapping[str, Node]) -> bytes:
+    node = entries["content"]
+    text = "" if node.is_nothing else node.text()
+    encoding = entries["encoding"].text() if "encoding" in entries else "utf-8"
+    if encoding not in _ENCODINGS:
+        raise entries["encoding"].error(f"{encoding!r} is none of {', '.join(_ENCODINGS)}")
+    newlines = entries["newlines"].text() if "newlines" in entries else "crlf"
+    if newlines not in ("crlf", "lf"):
+        raise entries["newlines"].error(f"{newlines!r} is neither crlf nor lf")
+    lines = text.replace("\r\n", "\n")
+    try:
+        return (lines.replace("\n", "\r\n") if newlines == "crlf" else lines).encode(encoding)
+    except UnicodeEncodeError as error:
+        raise node.error(f"the text can't be stored: {error.reason}") from error
+
+
+def _source(node: Node) -> Path:
+    source = node.path.parent / node.text()  # an absolute one stays as it is
+    if not node.text():
+        raise node.error("no file is named")
+    try:
+        kind = source.stat().st_mode
+    except OSError as error:
+        raise node.error(f"{source} cannot be read: {error.strerror}", hint="it is a file of this machine") from error
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise node.error(f"{source} is neither a file nor a directory")
+    return source
+
+
+def _check_archive(source: Path, node: Node) -> None:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for name in archive.namelist():
+                placing.normal_path(name, node.path, node.line)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise node.error(f"{source} is no zip archive that can be read: {error}") from error
+    except FileError as error:
+        raise node.error(f"{source}: {error.message}") from error
