@@ -65,7 +65,7 @@ class Offline:
             bindings = load_bindings()
         except DibError as error:
             raise Unreachable(error.message, hint=error.hint) from error
-        self._handle = handle = bindings.GuestFS(python_return_dict=True)
+        self._handle = bindings.GuestFS(python_return_dict=True)
         try:
             self._work("the appliance's start", self._launch)
         except BaseException:
