@@ -1,7 +1,8 @@
 """A layer for every step: the disk is settled and frozen after each, and what it left is committed to the store.
 
 Freezing is done between two steps; digests and renames are done by a thread, one after the other, while the next step
-runs. Whatever keeps a layer from being kept ends the keeping, never the build.
+runs. Whatever keeps a layer from being kept ends the keeping, never the build. Steps whose work reaches the disk
+together, like edits of one registry hive, have one layer, that of the last of them.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Checkpoints:
         self._stopped = "" if kept.store.writable else "the store can't be written"
         self._failure: dict[str, Any] | None = None
         self._places: dict[Path, Path] = {}  # where frozen layers went
+        self._parts: list[tuple[Record, Path]] = []  # steps that wait for their layer, with what they printed
         self._count = 0
         self._seconds = 0.0
         self._ended = time.monotonic()  # the last step
@@ -62,6 +64,7 @@ class Checkpoints:
         self._target = target
         self._installed = Installed(target)
         self._state = state
+        self._has_packages = not self._kept.plan.is_for_windows
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -76,16 +79,20 @@ class Checkpoints:
 
     # -- steps
     @contextmanager
-    def step(self, step: Step, variables: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
-        """Around a step: what it printed goes to the yielded function; its layer is taken unless this ends badly."""
+    def step(self, step: Step, variables: Mapping[str, str], *, more: bool = False) -> Iterator[Callable[[str], None]]:
+        """Around a step: what it printed goes to the yielded function; its layer is taken unless this ends badly.
+
+        ``more``: the step that follows has its layer too, so that none is taken now.
+        """
         ingredients = self._kept.keys.ingredients(self.key, step)
         if self._stopped:
             yield lambda line: None
             self.key = ingredients.key
             return
-        log = self._session.directory / f"{self._count}.log"
-        self._take_off(ingredients)
-        self._catcher.mark()
+        log = self._session.directory / f"{self._count}.{len(self._parts)}.log"
+        if not self._parts:
+            self._take_off(ingredients)
+            self._catcher.mark()
         started = time.monotonic()
         with log.open("w", encoding="utf-8") as file:
             try:
@@ -97,6 +104,9 @@ class Checkpoints:
                 raise
         seconds = time.monotonic() - started
         self.key = ingredients.key
+        if more:
+            self._parts.append((self._record(step, ingredients, seconds), log))
+            return
         self._target.sync()  # says what could not be written, and no later sync would: so it ends the build
         self._guarded(lambda: self._take(step, ingredients, seconds, log))
         self._ended = time.monotonic()
@@ -165,7 +175,7 @@ class Checkpoints:
             self._guarded(lambda: self._fly(ingredients.key))
             if previous is not None:
                 self._thread.submit(previous.release)
-        if _may_install(ingredients) and self._packages is None:
+        if self._may_install(ingredients) and self._packages is None:
             self._packages = self._installed.now()
 
     def _fly(self, key: str) -> None:
@@ -182,12 +192,15 @@ class Checkpoints:
         self._disk.snapshot(session.overlay(), backing_name=session.layer_name(ingredients.key))
         record = self._record(step, ingredients, seconds)
         record = replace(record, artefacts=left, packages=packages, mounts=self._mounts)
+        self._backing = ingredients.key
+        for part, printed in self._parts:
+            self._thread.submit(self._commit_part, part, printed)
+        self._parts = []
         self._thread.submit(self._commit, record, frozen, log, archive if left else None)
         self._count += 1
 
     def _record(self, step: Step, ingredients: Ingredients, seconds: float) -> Record:
         """The record of a step as far as every step has it."""
-        backing, self._backing = self._backing, ingredients.key
         return Record(
             key=ingredients.key,
             phase=step.phase.directory,
@@ -195,7 +208,7 @@ class Checkpoints:
             name=step.name,
             kind=step.kind,
             ingredients=ingredients,
-            backing=backing,
+            backing=self._backing,
             disk=self._state(),
             base=self._kept.base,
             digest="",
@@ -221,6 +234,18 @@ class Checkpoints:
         else:
             self.stop("another build was faster")
 
+    def _commit_part(self, record: Record, log: Path) -> None:
+        """In the thread too."""
+        if self._stopped:
+            return
+        try:
+            kept = self._session.commit_part(record, log=log)
+        except (DibError, OSError) as error:
+            self.stop(str(error))
+            return
+        if not kept:
+            self.stop("another build was faster")
+
     def _left_mounts(self, step: Step) -> tuple[BindMount, ...]:
         """What host-side hooks have left mounted in the tree; what can't be mounted again ends the keeping."""
         found = self._target.left_mounts()
@@ -228,8 +253,11 @@ class Checkpoints:
             self.stop(f"{step.phase.directory}/{step.name} left something at {mount.path}, and {mount.why}")
         return found.kept
 
+    def _may_install(self, ingredients: Ingredients) -> bool:
+        return self._has_packages and (bool(ingredients.epoch) or ingredients.packages is not None)
+
     def _package_changes(self, ingredients: Ingredients) -> PackageChanges | None:
-        if not _may_install(ingredients):
+        if not self._may_install(ingredients):
             return None
         before, after = self._packages or {}, self._installed.now()
         self._packages = after
@@ -238,7 +266,3 @@ class Checkpoints:
             {name: before[name] for name in sorted(changed & before.keys())},
             {name: after[name] for name in sorted(changed & after.keys())},
         )
-
-
-def _may_install(ingredients: Ingredients) -> bool:
-    return bool(ingredients.epoch) or ingredients.packages is not None

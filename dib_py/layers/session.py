@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dib_py import keys
 from dib_py.errors import DiskError
 from dib_py.layers import eviction, locks
 from dib_py.layers.commit import Committer, Files
@@ -112,6 +113,29 @@ class Session:
             self._lost.add(record.key)
             self._contents.pop(record.key, None)
             return False
+
+    def commit_part(self, record: Record, *, log: Path | None = None) -> bool:
+        """Put the record of a step into the store whose work is in the layer of one that follows; as :meth:`commit`.
+
+        It leaves nothing in the disk by itself, so each run of it after the same run of the step before is the same.
+        """
+        if self._running is None:
+            return False
+        with self._one_at_a_time, self._told():
+            parent_content = self._contents.get(record.parent, "")
+            if not parent_content and not self._is_first(record):
+                self._lost.add(record.key)
+                return False
+            content = keys.digest([parent_content.encode(), record.key.encode()])
+            complete = dataclasses.replace(record, content=content, parent_content=parent_content)
+            known = self._store.record(record.key)
+            if known is not None and (known.content, known.backing) == (content, record.backing):
+                self._keep_off([record.key])
+            elif not self._committer.put(complete, Files(None, log)):
+                self._lost.add(record.key)
+                return False
+            self._contents[record.key] = content
+            return True
 
     def install(self, record: Record, files: Files) -> bool:
         """The same for a complete record from another store, whose files are known to be what it says.
