@@ -17,10 +17,12 @@ FIRST = 256 * 1024  # bytes kept of the console's beginning
 LAST = 512 * 1024  # and of its end
 OVERHEAD = 32  # bytes that a line counts on top of its own, as empty ones take room too
 LONGEST = 2000  # characters of a line
+_LONGEST_TEXT = 64 * 1024  # characters of what is shown beside the console
 _RAW = 16 * 1024  # bytes of a line that are kept; more of them are counted only
 
 # Firmware and boot menus move the cursor instead of ending lines: going elsewhere, or to an empty screen, ends one.
 _ELSEWHERE = re.compile(rb"\x1b\[[0-9;]{0,16}[Hf]|\x1b\[[0-3]?J|\x1bc|\n")
+_SAYING = re.compile(r"\w")  # the frames of menus are drawn like that too, and say nothing in a list of lines
 _ESCAPE_BEGUN = re.compile(rb"\x1b(?:\[[0-9;]{0,16})?\Z")  # the rest of it may be in the next bytes
 # What changes the direction of text, or has no place in XML, could show people another text than a program wrote.
 _DECEIVING = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]")
@@ -66,10 +68,11 @@ class Transcript:
         for ending in _ELSEWHERE.finditer(data, 0, end):
             self._take(data[position : ending.start()], at)
             position = ending.end()
-            if ending.group() == b"\n" or self.unfinished:
+            if ending.group() == b"\n" or _SAYING.search(self.unfinished):
                 self._end(at)
             else:
                 self._line.clear()
+                self._beyond = 0
         self._take(data[position:end], at)
 
     @property
@@ -123,3 +126,11 @@ class Transcript:
 def cleaned(text: str) -> str:
     """A line as a person would have seen it, fit for terminals, XML and HTML."""
     return _DECEIVING.sub("\N{REPLACEMENT CHARACTER}", printable(text))
+
+
+def readable(text: str) -> str:
+    """The same for text of several lines, such as a check's evidence, and bounded as a console is."""
+    lines = [cleaned(line) for line in text[:_LONGEST_TEXT].split("\n")]
+    if len(text) > _LONGEST_TEXT:
+        lines.append(f"... ({len(text)} characters in all)")
+    return "\n".join(lines)

@@ -49,7 +49,8 @@ def test_colours_titles_and_redrawn_lines_leave_what_a_person_saw() -> None:
 def test_a_boot_menu_that_moves_the_cursor_has_its_lines() -> None:
     cleared = b"\x1bc\x1b[?7l\x1b[2J\x1b[0m\x1b[2J"
     menu = b"\x1b[01;01HGNU GRUB\x1b[04;01H*Debian\x1b[05;01H Advanced options\x1b[22;01H"
-    assert texts(cleared + menu) == ["GNU GRUB", "*Debian", " Advanced options"]
+    frame = b"\x1b[02;01H+-----+\x1b[03;01H|\x1b[03;07H|\x1b[04;01H+-----+"
+    assert texts(cleared + menu + frame + b"\x1b[H") == ["GNU GRUB", "*Debian", " Advanced options"]
 
 
 def test_no_utf8_is_shown_as_such() -> None:

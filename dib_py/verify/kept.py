@@ -1,0 +1,94 @@
+"""The verdict beside the image, for people and for the next verification of the same image.
+
+``IMAGE.verdict.json`` is the verdict, ``IMAGE.verdict.html`` its page. What makes an old verdict good for another time
+is in :func:`answers`; the file's age or the image's are no part of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dib_py.errors import OutputError
+from dib_py.verify.page import page
+from dib_py.verify.result import ENGINE, Outcome, Verdict
+from dib_py.verify.verdict_json import from_json, to_json
+
+LARGEST = 256 * 1024**2  # bytes of a verdict that are read: far more than one ever has
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants to know of an image: its ``digest``, and the version of each check by its name.
+
+    ``limit`` is how many seconds it may take, ``terms`` what else is asked of the machine, as in a :class:`Verdict`.
+    """
+
+    digest: str
+    profile: str
+    checks: Mapping[str, int]
+    limit: float
+    terms: Mapping[str, str] = field(default_factory=dict)
+
+
+def verdict_path(image: Path) -> Path:
+    return image.with_name(f"{image.name}.verdict.json")
+
+
+def page_path(image: Path) -> Path:
+    return image.with_name(f"{image.name}.verdict.html")
+
+
+def keep(image: Path, verdict: Verdict) -> list[Path]:
+    """Put a verdict beside its image, in the place of the one before; the paths of its page and itself.
+
+    OutputError where it can't be written.
+    """
+    made = [(page_path(image), page(verdict)), (verdict_path(image), to_json(verdict) + "\n")]
+    for path, text in made:
+        _write(path, text)
+    return [path for path, _ in made]
+
+
+def recall(image: Path, asked: Asked) -> Verdict | None:
+    """The verdict that was kept, cut down to what is asked, if it answers that; one that can't be read is none."""
+    try:
+        with verdict_path(image).open("rb") as file:
+            known = from_json(file.read(LARGEST).decode())
+    except (OSError, ValueError):
+        return None
+    known = replace(known.narrowed(asked.checks, asked.profile), image=str(image))
+    return known if answers(known, asked) else None
+
+
+def answers(known: Verdict, asked: Asked) -> bool:
+    """Whether verifying again could find nothing else, as far as the image is concerned.
+
+    The image, the versions of all checks, what was asked of the machine and the engine must be the same. A failure can
+    be that of a limit, so it counts as long as no more time is given than there was. Checks that were not run count
+    only beside one that failed, as their reason may be that one: else this machine may have learned to run them.
+    """
+    versions = {result.check: result.version for result in known.results}
+    same = (
+        bool(known.digest)
+        and (known.engine, known.digest) == (ENGINE, asked.digest)
+        and versions == dict(asked.checks)
+        and dict(known.terms) == dict(asked.terms)
+    )
+    if known.outcome is Outcome.FAILED:
+        return same and asked.limit <= known.limit
+    return same and known.outcome is Outcome.PASSED
+
+
+def _write(path: Path, text: str) -> None:
+    """In one step, so that nobody reads a part of it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
+        fresh.replace(path)
+    except OSError as error:
+        raise OutputError(f"the verdict can't be kept: {error.strerror}", where=str(path)) from error
+    finally:
+        fresh.unlink(missing_ok=True)
