@@ -232,44 +232,6 @@ class VerificationFinished(Event):
     files: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class VerificationStarted(Event):
-    """``accelerator`` is kvm or tcg with why it is that one, empty if nothing is booted."""
-
-    image: str
-    checks: list[str]
-    accelerator: str
-
-
-@dataclass(frozen=True)
-class StageReached(Event):
-    """How far a boot has come: the word of a :class:`dib_py.verify.result.Stage`; seconds since power on."""
-
-    boot: int
-    stage: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class CheckEnded(Event):
-    """``outcome`` is passed, failed or not run; ``reason`` is empty for one that passed."""
-
-    check: str
-    outcome: str
-    reason: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class VerificationFinished(Event):
-    """``reason`` is one line on what is wrong; empty if the image passed."""
-
-    image: str
-    outcome: str
-    reason: str
-    seconds: float
-
-
 Subscriber = Callable[[Event], None]
 
 KINDS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
