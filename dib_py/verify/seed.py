@@ -51,7 +51,7 @@ def make_seed(directory: Path) -> Seed:
 def user_data(seed: Seed) -> str:
     """A cloud-config: the default user under the seed's name, with its password, and a record that this was read."""
     config = {
-        "user": seed.user,
+        "user": {"name": seed.user},  # a mapping: newer versions complain of a bare name
         "password": seed.password,
         "chpasswd": {"expire": False},
         "ssh_pwauth": True,

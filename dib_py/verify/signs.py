@@ -35,7 +35,8 @@ _STAGES = tuple(
             Stage.USERSPACE,
             (
                 r"Run /(sbin/init|bin/init|etc/init|bin/sh) as init process|Switching root|Set hostname to|"
-                r"^INIT: version|OpenRC |Started .*Journal Service|cloud-init\[\d+\]:|Reached target .*Local File Systems"
+                r"^INIT: version|OpenRC |Started .*Journal Service|cloud-init\[\d+\]:|"
+                r"Reached target .*Local File Systems"
             ),
         ),
         (
@@ -46,7 +47,6 @@ _STAGES = tuple(
 )
 _WELCOME = re.compile(r"^Welcome to (?!GRUB).+!")  # by systemd, in the initramfs of dracut too, which says so itself
 CLOUD_INIT_ENDED = re.compile(r"Cloud-init v\. \S+ finished at")
-PROMPT = re.compile(r"^\S+ login: ?$")
 
 # what no guest comes back from by itself, with what to call it; {} is the group of the pattern
 _TROUBLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
