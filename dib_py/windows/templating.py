@@ -8,10 +8,9 @@ may be empty and may itself hold variables; without one a variable must be set.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from dib_py.errors import FileError, nearest
 
@@ -41,11 +40,11 @@ class Template:
     variables: Mapping[str, str]
     line: int | None = None
 
-    def fill(self, text: str, quote: Callable[[str], str] = str) -> str:
-        """``text`` with variables replaced, each value as ``quote`` writes it; FileError for one that is not set."""
-        return self._fill(text, quote, 0)
+    def fill(self, text: str) -> str:
+        """``text`` with variables replaced by what they hold; FileError for one that is not set."""
+        return self._fill(text, 0)
 
-    def _fill(self, text: str, quote: Callable[[str], str], depth: int) -> str:
+    def _fill(self, text: str, depth: int) -> str:
         filled: list[str] = []
         position = 0
         while (match := _OPENING.search(text, position)) is not None:
@@ -68,10 +67,10 @@ class Template:
                 if end is None or depth == _DEEPEST:
                     raise FileError(self.path, f"${{{match['name']}:- has no closing brace", line=line)
                 default, position = text[match.end() : end], end + 1
-            filled.append(self._value(match["name"], default, quote, line, depth))
+            filled.append(self._value(match["name"], default, line, depth))
         return "".join(filled) + text[position:]
 
-    def _value(self, name: str, default: str | None, quote: Callable[[str], str], line: int | None, depth: int) -> str:
+    def _value(self, name: str, default: str | None, line: int | None, depth: int) -> str:
         value = self.variables.get(name)
         if value is None and default is None:
             meant = nearest(name, (known for known in self.variables if known.startswith("DIB_")))
@@ -83,8 +82,8 @@ class Template:
                 hint=f"export {name}=..., or write ${{{name}:-default}}{similar}",
             )
         if value or default is None:
-            return quote(value or "")
-        return Template(self.path, self.variables, line)._fill(default, quote, depth + 1)
+            return value or ""
+        return Template(self.path, self.variables, line)._fill(default, depth + 1)
 
 
 def _closing(text: str, start: int) -> int | None:
@@ -98,8 +97,3 @@ def _closing(text: str, start: int) -> int | None:
                 return position
             depth -= 1
     return None
-
-
-def fill_xml(text: str, template: Template) -> str:
-    """The same for an XML file: values are escaped for elements and attributes alike."""
-    return template.fill(text, lambda value: escape(value, {'"': "&quot;", "'": "&apos;"}))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py.errors import FileError
-from dib_py.windows.templating import Template, fill_xml, literal, names
+from dib_py.windows.templating import Template, literal, names
 
 HERE = Path("element/registry.d/10-x.reg")
 
@@ -61,11 +61,6 @@ def test_a_variable_that_may_have_been_meant_is_named() -> None:
     with pytest.raises(FileError) as caught:
         fill("${DIB_PROT}", DIB_PORT="1")
     assert "DIB_PORT meant?" in caught.value.hint
-
-
-def test_values_are_escaped_in_xml_and_defaults_are_not() -> None:
-    template = Template(HERE, {"DIB_A": "<\"&'"})
-    assert fill_xml("<a b='${DIB_A}'>${DIB_B:-&amp;}</a>", template) == ("<a b='&lt;&quot;&amp;&apos;'>&amp;</a>")
 
 
 @given(st.text(alphabet="${}DIB_A:-\n x"))
