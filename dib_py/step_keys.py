@@ -51,6 +51,7 @@ class StepKeys:
         content = self._base_digest
         if plan.base is not None and not content:
             content = plan.base.checksum or f"{plan.base.location} {_stamp(Path(plan.base.location))}"
+            content += f" {plan.base.media}" if plan.base.media else ""
         geometry = f"{plan.settings.image_size} {plan.settings.sector_size} {_shape(plan.layout)}"
         return keys.base_key(content, geometry)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from dib_py.base.cache import image_cache, locked
 from dib_py.base.checksum import Checksum, from_published, parse_digest
 from dib_py.base.download import PATIENCE, Partial, Patience
 from dib_py.base.fetch import Fetched, Fetcher
-from dib_py.base.image_format import compression, detect, examine, is_page, read_prefix
+from dib_py.base.image_format import compression, detect, examine, is_media, is_page, read_prefix
+from dib_py.base.media import disk_name, make_disk
 from dib_py.base.signature import CLEARSIGNED, require_signed, signed_text
 from dib_py.base.spec import ASKED_FOR, BaseSpec, local_path
 from dib_py.base.transport import Version, shown
@@ -43,10 +45,10 @@ def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patienc
     if file:
         fetched = _local(file, spec, checksum, fetcher)
     else:
-        fetched = fetcher.fetch(spec.location, checksum, functools.partial(_refuse_no_image, name=str(spec)))
+        fetched = fetcher.fetch(spec.location, checksum, functools.partial(_refuse_no_image, spec=spec))
     _require_signature(fetched.path, spec, fetcher, events)
     try:
-        path, digest = _plain(fetched, settings, fetcher, events)
+        path, digest = _plain(fetched, spec, settings, fetcher, events)
         image_format, size = examine(path)
     except BaseError as error:
         if file is None:
@@ -119,36 +121,48 @@ def _local(file: Path, spec: BaseSpec, checksum: Checksum | None, fetcher: Fetch
     if not file.is_file():
         what = "is no file" if file.exists() else "does not exist"
         raise BaseError(f"base image {file} {what}", hint=f"asked for by {spec.source}")
-    _refuse_no_image(file)
+    _refuse_no_image(file, spec)
     if checksum and fetcher.digest(file, checksum.algorithm) != checksum.digest:
         raise BaseError(f"base image {file} does not have the checksum {checksum}")
     return Fetched(file, fetcher.digest(file, "sha256"))
 
 
-def _refuse_no_image(file: Path, name: str = "") -> None:
-    """Raise BaseError, about ``name`` or the file itself, unless the file may be an image, compressed or not."""
+def _refuse_no_image(file: Path, spec: BaseSpec) -> None:
+    """Raise BaseError unless the file may be what ``spec`` asks for: an image, compressed or not, or media for one."""
     prefix = read_prefix(file)
-    if compression(prefix) is None:
-        try:
-            detect(prefix)
-        except BaseError as error:
-            raise BaseError(error.message, where=name or str(file)) from error
+    if compression(prefix) is not None or (spec.media and is_media(prefix)):
+        return
+    try:
+        detect(prefix)
+    except BaseError as error:
+        raise BaseError(error.message, hint=error.hint, where=str(spec)) from error
 
 
-def _plain(fetched: Fetched, settings: Settings, fetcher: Fetcher, events: Events) -> tuple[Path, str]:
-    """The image itself and its sha256: the file, or what is compressed in it, unpacked in the cache."""
-    kind = compression(read_prefix(fetched.path))
-    if kind is None:
+def _plain(fetched: Fetched, spec: BaseSpec, settings: Settings, fetcher: Fetcher, events: Events) -> tuple[Path, str]:
+    """The image itself and its sha256: the file, or what is made of it in the cache and kept there."""
+    prefix = read_prefix(fetched.path)
+    kind = compression(prefix)
+    make: Callable[[Path], None]
+    if kind is not None:
+        url, name = f"unpacked:{fetched.sha256}", plain_name(fetched.path.name)
+        make = functools.partial(_unpack, fetched.path, kind, events)
+    elif spec.media is not None and is_media(prefix):
+        url, name = disk_name(fetched.sha256, spec.media), f"{fetched.path.stem}.qcow2"
+        make = functools.partial(make_disk, fetched.path, spec.media, events=events)
+    else:
         return fetched.path, fetched.sha256
-    name = plain_name(fetched.path.name)
-    with locked(image_cache(settings), f"unpacked:{fetched.sha256}", name, events) as entry:
+    with locked(image_cache(settings), url, name, events) as entry:
         if (current := entry.current()) and fetcher.digest(current[0], "sha256") == current[2]:
             return current[0], current[2]
         partial = Partial(entry.partial)
         try:
-            unpack(fetched.path, kind, partial.path, events)
+            make(partial.path)
             digest = fetcher.digest(partial.path, "sha256")
         except BaseError:
             partial.discard()
             raise
         return entry.commit(partial, Version(), digest), digest
+
+
+def _unpack(source: Path, kind: str, events: Events, destination: Path) -> None:
+    unpack(source, kind, destination, events)

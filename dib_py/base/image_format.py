@@ -16,6 +16,7 @@ from dib_py.process import CommandFailed, run
 
 PREFIX = 0x10200  # bytes that detection looks at: up to the superblock of btrfs
 
+WIM = b"MSWIM\0\0\0"
 _DISKS = ((b"QFI\xfb", "qcow2"), (b"vhdxfile", "vhdx"), (b"conectix", "vpc"), (b"KDMV", "vmdk"), (b"COWD", "vmdk"))
 _VDI = slice(0x40, 0x44), b"\x7f\x10\xda\xbe"
 _COMPRESSED = (
@@ -35,8 +36,12 @@ _RAW = (
     (0, b"LUKS\xba\xbe"),
     (512, b"LABELONE"),  # LVM
 )
-_OTHERS = (
+_MEDIA = (
     (0x8001, b"CD001", "a CD image (ISO 9660)"),
+    (0x8001, b"BEA01", "a DVD image (UDF)"),
+    (0, WIM, "a Windows image file (WIM)"),
+)
+_OTHERS = (
     (257, b"ustar", "a tar archive"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"hsqs", "a squashfs"),
@@ -57,12 +62,22 @@ def detect(prefix: bytes) -> str:
             return name
     if prefix[_VDI[0]] == _VDI[1]:
         return "vdi"
+    for offset, magic, name in _MEDIA:
+        if prefix[offset : offset + len(magic)] == magic:
+            raise BaseError(
+                f"is no disk image but {name}", hint="the element windows-iso makes a disk of Windows' media"
+            )
     for offset, magic, name in _OTHERS:
         if prefix[offset : offset + len(magic)] == magic:
             raise BaseError(f"is no disk image but {name}")
     if any(prefix[offset : offset + len(magic)] == magic for offset, magic in _RAW):
         return "raw"
     raise BaseError(f"is no disk image{_impression(prefix)}")
+
+
+def is_media(prefix: bytes) -> bool:
+    """Whether a file that begins so may be installation media, of which a disk can be made."""
+    return any(prefix[offset : offset + len(magic)] == magic for offset, magic, _ in _MEDIA)
 
 
 def is_page(prefix: bytes) -> bool:

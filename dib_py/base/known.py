@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dib_py.base.cache import image_cache
 from dib_py.base.checksum import file_name, parse_digest
-from dib_py.base.image_format import compression, read_prefix
+from dib_py.base.image_format import compression, is_media, read_prefix
+from dib_py.base.media import disk_name
 from dib_py.base.spec import BaseSpec, local_path
 from dib_py.digest import Memory
 from dib_py.errors import BaseError
@@ -29,8 +30,11 @@ def known_digest(spec: BaseSpec, settings: Settings) -> str:
         else:
             memory = Memory(cache / "base" / "digests" if cache.is_dir() else None)
             digest = memory.digests(file, ["sha256"], f"digest {file.name}", Events())["sha256"]
-        if compression(read_prefix(file)) is not None:
+        prefix = read_prefix(file)
+        if compression(prefix) is not None:
             _, digest = _cached(cache, f"unpacked:{digest}", "")
+        elif spec.media is not None and is_media(prefix):
+            _, digest = _cached(cache, disk_name(digest, spec.media), "")
         return f"sha256:{digest}"
     except (OSError, ValueError, KeyError, TypeError, BaseError):
         return ""

@@ -13,14 +13,23 @@ from urllib.request import url2pathname
 import yaml
 
 from dib_py.base.transport import shown
+from dib_py.disk.size import parse_size
 from dib_py.errors import BaseError, FileError, nearest
 from dib_py.settings import Settings
 
 FILE = "base-image.yaml"
 ASKED_FOR = "--base or DIB_LOCAL_IMAGE"  # the source of what the user names
-_KEYS = ("url", "checksum", "signature", "image-signature", "keyring", "missing")
-_OPTIONAL = ("signature", "image-signature", "keyring", "missing")
+_KEYS = ("url", "checksum", "signature", "image-signature", "keyring", "missing", "edition", "disk-size")
+_OPTIONAL = ("signature", "image-signature", "keyring", "missing", "edition")
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\$))")  # ${NAME}; $$ is a dollar
+
+
+@dataclass(frozen=True)
+class Media:
+    """What to make of Windows' installation media: a disk of so many bytes with an edition, empty for the only one."""
+
+    edition: str
+    disk_size: int
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class BaseSpec:
 
     ``signature`` is the address of the checksum file's signature, empty where it is in the file itself or there is
     none; ``image_signature`` is that of the image itself, where the publisher signs that instead. ``keyring`` is the
-    path of the keys that may have made it, empty where none is known.
+    path of the keys that may have made it, empty where none is known. ``media`` is for an operating system whose
+    element takes installation media in the place of an image.
     """
 
     location: str
@@ -39,6 +49,7 @@ class BaseSpec:
     signature: str = ""
     keyring: str = ""
     image_signature: str = ""
+    media: Media | None = None
 
     def __str__(self) -> str:
         return shown(self.location) if "://" in self.location else self.location
@@ -52,13 +63,15 @@ def base_spec(settings: Settings, element: Path | None, environment: Mapping[str
     nothing to do without an image (``missing``).
     """
     if settings.base:
-        return BaseSpec(_absolute(settings.base), settings.base_checksum, ASKED_FOR)
+        media = _media(element, _values(element, environment)[0]) if element else None
+        return BaseSpec(_absolute(settings.base), settings.base_checksum, ASKED_FOR, media=media)
     declared = _declared(element, environment) if element else None
     if declared is None:
         if settings.base_checksum:
             raise BaseError("--base-checksum is given, but the build starts from no base image", hint="--base FILE")
         return None
-    spec = BaseSpec(_absolute(declared["url"]), settings.base_checksum or declared.get("checksum", ""), str(element))
+    checksum = settings.base_checksum or declared.get("checksum", "")
+    spec = BaseSpec(_absolute(declared["url"]), checksum, str(element), media=_media(element, declared))
     if settings.base_checksum:
         return spec
     keyring = declared.get("keyring", "")
@@ -90,6 +103,26 @@ def _absolute(location: str) -> str:
 def _declared(file: Path, environment: Mapping[str, str]) -> dict[str, str] | None:
     """The file's values, expanded; None where a variable that they name is unset or empty, or BaseError with what the
     file says about that."""
+    values, complete = _values(file, environment)
+    if "url" not in values:
+        raise FileError(file, "has no url")
+    if not complete and values.get("missing"):
+        raise BaseError(values["missing"], hint="--base FILE or DIB_LOCAL_IMAGE names an image")
+    return values if complete else None
+
+
+def _media(file: Path | None, values: Mapping[str, str]) -> Media | None:
+    """What a file says of installation media; None for an operating system that comes as an image."""
+    if file is None or "disk-size" not in values:
+        return None
+    try:
+        return Media(values.get("edition", ""), parse_size(values["disk-size"]))
+    except ValueError as error:
+        raise FileError(file, f"disk-size: {error}") from error
+
+
+def _values(file: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], bool]:
+    """The file's values, expanded, and whether every variable that they need is set."""
     values: dict[str, str] = {}
     complete = True
     for key, value, line in _pairs(file):
@@ -98,11 +131,7 @@ def _declared(file: Path, environment: Mapping[str, str]) -> dict[str, str] | No
             continue
         values[key] = expanded
         complete = complete and whole
-    if "url" not in values:
-        raise FileError(file, "has no url")
-    if not complete and values.get("missing"):
-        raise BaseError(values["missing"], hint="--base FILE or DIB_LOCAL_IMAGE names an image")
-    return values if complete else None
+    return values, complete
 
 
 def _pairs(file: Path) -> list[tuple[str, str, int]]:

@@ -1,0 +1,37 @@
+"""A base image made of Windows' installation media: the chosen edition applied to a new disk, once for each."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from dib_py.base.spec import Media
+from dib_py.errors import BaseError
+from dib_py.events import Events, Progress
+
+VERSION = 1  # counts up when another disk is made of the same media
+
+
+def disk_name(sha256: str, media: Media) -> str:
+    """What the cache knows the disk as that is made of media with this digest."""
+    return f"media:{VERSION}:{sha256}:{media.edition}:{media.disk_size}"
+
+
+def make_disk(source: Path, media: Media, destination: Path, *, events: Events) -> None:
+    """Make a qcow2 image of an ISO or a WIM; BaseError if it has no such edition, or no room is left."""
+    from dib_py.windows import new_disk, setup_media  # most builds have nothing to do with Windows
+
+    with tempfile.TemporaryDirectory(prefix="media.", dir=destination.parent) as scratch:
+        wim = setup_media.find_wim(source, Path(scratch), events)
+        edition = wim.choose(media.edition)
+        new_disk.check(edition, media.disk_size, destination.parent)
+        events.info(f"base image: a new disk with {edition.name}, applied from {source.name}")
+
+        def progress(percent: int) -> None:
+            events.emit(Progress(f"apply {edition.name}", percent * edition.size // 100, edition.size))
+
+        try:
+            new_disk.make(wim, edition, media.disk_size, destination, progress)
+        except BaseError as error:
+            error.where = error.where.replace(str(scratch), str(source)) if error.where else str(source)
+            raise

@@ -1,0 +1,46 @@
+"""Windows' installation media: the WIM with its editions, in an ISO or by itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from dib_py.errors import BaseError
+from dib_py.events import Events
+from dib_py.windows import medium
+from dib_py.windows.wim import MAGIC, Wim
+
+_INSTALL = re.compile(r"(?:x64/|arm64/)?sources/install([0-9]*)\.(wim|esd|swm)", re.IGNORECASE)
+
+
+def find_wim(source: Path, scratch: Path, events: Events) -> Wim:
+    """The WIM in ``source``, which is one or an ISO with one; it is copied out of an ISO to ``scratch``.
+
+    BaseError where there is none, or where it is the first part of a split one without the others.
+    """
+    with source.open("rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            return Wim.read(source, _parts_beside(source))
+    with medium.iso(source) as media:
+        found = sorted(
+            (path for path in media.paths() if _INSTALL.fullmatch(path)), key=lambda path: (len(path), path.casefold())
+        )
+        if not found:
+            raise BaseError(
+                "has no sources/install.wim (or .esd, .swm): it is no installation medium of Windows",
+                hint="evaluation media and those of volume licensing have one, those with drivers or languages not",
+                where=str(source),
+            )
+        copies = []
+        for path in found:
+            events.info(f"copying {path} out of {source.name}")
+            copies.append(scratch / PurePosixPath(path).name.casefold())
+            media.fetch(path, copies[-1])
+    return Wim.read(copies[0], copies[1:])
+
+
+def _parts_beside(first: Path) -> list[Path]:
+    """The further parts of a split WIM: ``install2.swm`` and so on beside ``install.swm``."""
+    if first.suffix.casefold() != ".swm":
+        return []
+    return sorted(path for path in first.parent.glob(f"{first.stem}[0-9]*.swm") if path != first)
