@@ -27,13 +27,14 @@ from dib_py.layers.merge import LONGEST, merge_long
 from dib_py.layers.outputs import Outputs
 from dib_py.layers.store import Store
 from dib_py.layers.walk import Walk, as_far
+from dib_py.obstacles import doubts, obstacles
 from dib_py.opening import Opening
 from dib_py.phases import Side
 from dib_py.plan import NO_FINAL_IMAGE, Plan
 from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target import CacheTree, Target
-from dib_py.target.choose import choose, open_target, refuse_foreign
+from dib_py.target.choose import choose, choose_for_windows, open_target, refuse_foreign
 
 # what the engine has in a build's directory, beside the hooks
 OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements")
@@ -64,7 +65,9 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
     events = Events(*subscribers)
     for warning in plan.warnings:
         events.warning(warning)
-    refuse_foreign(settings.arch)
+    for doubt in doubts(plan):
+        events.warning(doubt)
+    refuse_foreign(settings.arch)  # before anything is fetched
     guest.authorities(settings.ca_bundle, settings.environ)
     if settings.breakpoints:
         os.close(isolation.open_terminal())  # known to be there before anything starts
@@ -77,6 +80,9 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
             if kept.walk.complete and (files := Outputs(store).unchanged(kept.walk.last_key, settings)):
                 _tell_unchanged(kept, files, events)
                 return 0
+        left = [one.step for one in kept.walk.steps[kept.walk.replayed :]] if kept else plan.steps
+        for obstacle in obstacles(plan, left):
+            raise obstacle
         supervisor.check_build_root(settings)
         where = kept.session.directory if kept else build_root(settings)
         check_space(where, min(settings.image_size or SPACE_NEEDED, SPACE_NEEDED))
@@ -86,9 +92,9 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
 
 def _choose_target(plan: Plan, settings: Settings, base: BaseImage | None, events: Events) -> str:
     trusted = base is None or base.verified or settings.trust_base
-    choice = choose(settings, trusted, plan.layout)
+    choice = choose_for_windows() if plan.is_for_windows else choose(settings, trusted, plan.layout)
     events.info(f"target {choice.name}: {choice.reason}")
-    if not trusted:
+    if not trusted and not plan.is_for_windows:  # whose tree such hooks never see
         _refuse_foreign_host_hooks(plan)
     return choice.name
 
@@ -219,7 +225,8 @@ def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> 
             _target(job, disk, caches, worker) as target,
         ):
             beginning = opening.beginning(disk)
-            ImageBuild(job.plan, job.settings, job.base, disk, target, worker, beginning, kept, checkpoints).run()
+            if isinstance(target, Target):
+                ImageBuild(job.plan, job.settings, job.base, disk, target, worker, beginning, kept, checkpoints).run()
             image = disk.image()
     if checkpoints is None:
         return image, ""

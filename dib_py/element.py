@@ -21,6 +21,7 @@ PROVIDES_FILE = "element-provides"
 OS_FAMILY_FILE = "os-family"
 DISTRIBUTIONS_FILE = "distributions"
 BASE_IMAGE_FILE = "base-image.yaml"
+BOOTSTRAP_PROGRAMS_FILE = "bootstrap-programs"
 ENVIRONMENT_DIRECTORY = "environment.d"
 PACKAGE_INSTALLS_FILES = ("package-installs.json", "package-installs.yaml")  # the order in which they are read
 OPERATING_SYSTEM = "operating-system"
@@ -96,6 +97,11 @@ class Element:
     def distributions(self) -> frozenset[str]:
         """The distributions that it is for, or families of them; empty where it does not say."""
         return frozenset(read_names(self.path / DISTRIBUTIONS_FILE))
+
+    @cached_property
+    def bootstrap_programs(self) -> tuple[str, ...]:
+        """The programs of this machine that its root.d needs where there is no base image."""
+        return read_names(self.path / BOOTSTRAP_PROGRAMS_FILE)
 
     @cached_property
     def base_image(self) -> Path | None:

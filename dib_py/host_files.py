@@ -79,7 +79,7 @@ class HostFiles:
 
     def bootstrappers(self, texts: Iterable[bytes]) -> dict[str, str]:
         """The digests of the programs that make a distribution's first tree, by name, as far as a text names them."""
-        names = set().union(*map(_bootstrappers, texts))
+        names = named_bootstrappers(texts)
         places = {name: shutil.which(name, path=self._path) for name in sorted(names)}
         digests = {name: self.of_file(Path(place)) for name, place in places.items() if place is not None}
         return {name: content for name, content in digests.items() if content is not None}
@@ -123,6 +123,11 @@ def _named(text: bytes) -> frozenset[str]:
         return frozenset()
     found = (os.fsdecode(top + rest) for top, rest in _PATH.findall(without_comments(text)))
     return frozenset(name.rstrip(".,") for name in found if "/.cache" not in name)
+
+
+def named_bootstrappers(texts: Iterable[bytes]) -> set[str]:
+    """The programs that make a distribution's first tree, as far as texts name them."""
+    return set().union(*map(_bootstrappers, texts))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -49,6 +49,11 @@ class Prospect:
         return sum(one.record is not None for one in self.outlooks)
 
     @property
+    def left(self) -> list[Step]:
+        """The steps that run."""
+        return [one.step for one in self.outlooks if one.record is None]
+
+    @property
     def first(self) -> Why | None:
         """Why the first step that runs does."""
         return next((one.why for one in self.outlooks if one.why is not None), None)

@@ -158,7 +158,10 @@ def _files(element: Element) -> str:
     caches = element.path / package_caches.FILE
     if caches.is_file():
         lines.append(f":``{caches.name}``: " + ", ".join(f"``{name}``" for name in read_either(caches).data))
+    if element.bootstrap_programs:
+        lines.append(":``bootstrap-programs``: " + ", ".join(f"``{name}``" for name in element.bootstrap_programs))
     known = {
+        "bootstrap-programs",
         "distributions",
         "README.rst",
         "element-deps",

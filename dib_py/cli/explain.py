@@ -9,7 +9,7 @@ from itertools import groupby
 import click
 
 from dib_py.cli.options import SettingsCommand
-from dib_py.cli.plan import WIDTH, owner, shown
+from dib_py.cli.plan import WIDTH, owner, shown, warn
 from dib_py.explain import FOLLOWS
 from dib_py.prospect import Outlook, Prospect, look
 from dib_py.settings import Settings
@@ -22,10 +22,8 @@ Takes the options of a build. Nothing is run and no root is needed."""
 @click.command(cls=SettingsCommand, help=HELP)
 def command(settings: Settings) -> None:
     prospect = look(settings)
-    mask = prospect.plan.mask
-    click.echo(mask("\n".join(lines(prospect))))
-    for warning in (*prospect.plan.warnings, *filter(None, [prospect.trouble])):
-        click.echo(f"dib-py: warning: {mask(warning)}", err=True)
+    click.echo(prospect.plan.mask("\n".join(lines(prospect))))
+    warn(prospect)
 
 
 def lines(prospect: Prospect) -> Iterator[str]:

@@ -11,10 +11,11 @@ import click
 from dib_py.cli.options import SettingsCommand
 from dib_py.disk.layout import Layout
 from dib_py.layers.walk import CLOSING
+from dib_py.obstacles import doubts, obstacles
 from dib_py.phases import ROOT
 from dib_py.plan import DECLARATION, Plan, Step
 from dib_py.plan_json import to_json
-from dib_py.prospect import look
+from dib_py.prospect import Prospect, look
 from dib_py.secrets import MASKED
 from dib_py.settings import Settings
 
@@ -34,7 +35,14 @@ def command(settings: Settings, as_json: bool) -> None:
         click.echo(to_json(plan, prospect.outlooks))
     else:
         click.echo(plan.mask("\n".join(lines(plan))))
-    for warning in (*plan.warnings, *filter(None, [prospect.trouble])):
+    warn(prospect)
+
+
+def warn(prospect: Prospect) -> None:
+    """Say on standard error what may go wrong with a build of this, and what would end it here."""
+    plan = prospect.plan
+    refused = [f"a build here would be refused: {why}" for why in obstacles(plan, prospect.left)]
+    for warning in (*plan.warnings, *doubts(plan), *refused, *filter(None, [prospect.trouble])):
         click.echo(f"dib-py: warning: {plan.mask(warning)}", err=True)
 
 

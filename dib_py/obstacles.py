@@ -1,0 +1,69 @@
+"""What keeps this machine from carrying a plan out that is right as such; said before anything starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dib_py.doctor import PROGRAMS, Machine
+from dib_py.errors import DibError, HostError, TargetError
+from dib_py.host_files import named_bootstrappers
+from dib_py.phases import ROOT
+from dib_py.plan import Plan, Step
+from dib_py.settings import Settings
+from dib_py.target.choose import refuse_foreign
+
+# texts that name these mean those of the guest, as often as not
+_GUESTS_TOO = frozenset({"dnf", "yum", "zypper"})
+
+
+def obstacles(plan: Plan, steps: Iterable[Step]) -> Iterator[DibError]:
+    """Why a build of which these steps are left to run would be refused here.
+
+    An element says in its file ``bootstrap-programs`` what its root.d needs where there is no base image.
+    """
+    try:
+        refuse_foreign(plan.settings.arch)
+    except TargetError as error:
+        yield error
+    left = {step.element for step in steps if step.phase is ROOT}
+    for element in plan.elements:
+        if plan.base is not None or element.name not in left:
+            continue
+        missing = [name for name in element.bootstrap_programs if _find(name, plan.settings) is None]
+        if missing:
+            programs = f"program{'s' * (len(missing) > 1)} {', '.join(missing)}"
+            yield HostError(
+                f"this machine lacks the {programs}, with which element {element.name} bootstraps",
+                hint="; ".join(filter(None, map(_how_to_install, missing))),
+            )
+
+
+def doubts(plan: Plan) -> Iterator[str]:
+    """What is likely to keep a build from succeeding here, by the texts of elements that do not say what they need."""
+    silent = {element.name for element in plan.elements if not element.bootstrap_programs}
+    for step in plan.steps:
+        if step.phase is not ROOT or step.source is None or step.element not in silent:
+            continue
+        named = sorted(named_bootstrappers([_read(step.source)]) - _GUESTS_TOO)
+        if named and all(_find(name, plan.settings) is None for name in named):
+            title = f"{step.phase.directory}/{step.name} of {step.element}"
+            yield f"{title} seems to need {' or '.join(named)}, which this machine lacks"
+
+
+def _find(program: str, settings: Settings) -> str | None:
+    return shutil.which(program, path=settings.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+def _how_to_install(program: str) -> str:
+    known = next((one for one in PROGRAMS if one.name == program), None)
+    return Machine().install(known.debian, known.fedora) if known else ""
+
+
+def _read(hook: Path) -> bytes:
+    try:
+        return hook.read_bytes()
+    except OSError:  # the build says so when it gets there
+        return b""
