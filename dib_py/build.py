@@ -28,7 +28,7 @@ from dib_py.layers.outputs import Outputs
 from dib_py.layers.store import Store
 from dib_py.layers.walk import Walk, as_far
 from dib_py.obstacles import doubts, obstacles
-from dib_py.opening import Opening
+from dib_py.opening import Beginning, Opening
 from dib_py.phases import Side
 from dib_py.plan import NO_FINAL_IMAGE, Plan
 from dib_py.settings import Settings
@@ -38,6 +38,7 @@ from dib_py.target.choose import choose, choose_for_windows, open_target, refuse
 
 # what the engine has in a build's directory, beside the hooks
 OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements")
+WINDOWS_IS_A_DISK = "Windows, whose files are no system without their disk"
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 
 
@@ -71,7 +72,7 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
     guest.authorities(settings.ca_bundle, settings.environ)
     if settings.breakpoints:
         os.close(isolation.open_terminal())  # known to be there before anything starts
-    output.check_output(settings)
+    output.check_output(settings, WINDOWS_IS_A_DISK if plan.is_for_windows else "")
     base = obtain(plan.base, settings, events) if plan.base else None
     with ExitStack() as stack:
         kept = None
@@ -220,17 +221,42 @@ def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> 
         caches = stack.enter_context(
             package_caches.opened(job.plan, job.settings, job.base, worker.events, reached=opening.reached)
         )
-        with (
-            opening.disk(daemon, worker.daemon_directory) as disk,
-            _target(job, disk, caches, worker) as target,
-        ):
+        with opening.disk(daemon, worker.daemon_directory) as disk:
             beginning = opening.beginning(disk)
-            if isinstance(target, Target):
-                ImageBuild(job.plan, job.settings, job.base, disk, target, worker, beginning, kept, checkpoints).run()
+            if job.plan.is_for_windows:
+                _service(job, disk, worker, beginning, checkpoints)
+            else:
+                _carry_out(job, disk, caches, worker, beginning, checkpoints)
             image = disk.image()
     if checkpoints is None:
         return image, ""
     return image.moved(checkpoints.place), checkpoints.key
+
+
+def _carry_out(
+    job: Job,
+    disk: Disk,
+    caches: CacheTree,
+    worker: supervisor.Worker,
+    beginning: Beginning,
+    checkpoints: Checkpoints | None,
+) -> None:
+    """The steps of an image whose programs run while it is built."""
+    plan, settings, kept = job.plan, job.settings, job.keeping
+    with _target(job, disk, caches, worker) as target:
+        ImageBuild(plan, settings, job.base, disk, target, worker, beginning, kept, checkpoints).run()
+
+
+def _service(
+    job: Job, disk: Disk, worker: supervisor.Worker, beginning: Beginning, checkpoints: Checkpoints | None
+) -> None:
+    """The steps of a Windows image, in which nothing runs."""
+    from dib_py.windows.appliance_target import WindowsTarget
+    from dib_py.windows.image_build import WindowsBuild
+
+    target = WindowsTarget(disk, worker.build_dir, job.settings, worker.events)
+    with target:
+        WindowsBuild(job.plan, job.settings, disk, target, worker, beginning, job.keeping, checkpoints).run()
 
 
 def _target(job: Job, disk: Disk, caches: CacheTree, worker: supervisor.Worker) -> Target:

@@ -18,7 +18,7 @@ from dib_py.disk.layout import Layout
 from dib_py.disk.partitions import smallest_disk
 from dib_py.disk.size import EFI_KIB, KIB, beside_partitions, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
-from dib_py.errors import DibError, ElementError, TargetError
+from dib_py.errors import BaseError, DibError, ElementError, TargetError
 from dib_py.isolation import Worker
 from dib_py.layers.keeping import Keeping
 from dib_py.layers.record import DiskState
@@ -184,6 +184,8 @@ class ImageBuild:
         except TargetError as error:
             error.where = error.where or str(self._plan.base)
             raise
+        if found.distro == "windows":
+            raise BaseError("the base image is Windows, and no element says so", hint="name the element windows too")
         refuse_foreign(found.arch)
         self._events.info(f"base image: {found.distro} {found.version}, {found.arch}")
         return found

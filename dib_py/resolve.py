@@ -133,8 +133,11 @@ def resolve(catalog: Catalog, names: Iterable[str], *, require_os: bool = True) 
     names = tuple(names)
     if require_os and not names:
         raise NoElements("no element was asked for", hint="name at least an operating system, like debian")
-    catalog = catalog.looked_at_for(_family(catalog, names))
-    resolution = _expand(catalog, names, tolerated=() if require_os else (OPERATING_SYSTEM,))
+    family = _family(catalog, names)
+    catalog = catalog.looked_at_for(family)
+    # an element that wants a block device has nothing for Windows, which is what its user has to know
+    tolerated = [OPERATING_SYSTEM] * (not require_os) + [BLOCK_DEVICE] * (family == WINDOWS)
+    resolution = _expand(catalog, names, tolerated)
     if require_os and OPERATING_SYSTEM not in resolution.provided:
         raise NoOperatingSystem(
             f"no operating system among the elements: {' '.join(resolution.requested)}", hint=_NO_OS_HINT

@@ -100,6 +100,8 @@ def _visit(
     subscribers: tuple[Subscriber, ...],
 ) -> int:
     settings = plan.settings
+    if plan.is_for_windows:
+        raise UsageError("nothing can run inside a Windows image, not even a shell", hint="dib-py inspect looks at it")
     if not visit.command:
         os.close(isolation.open_terminal())  # known to be there before anything starts
     supervisor.check_build_root(settings)

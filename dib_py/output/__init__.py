@@ -106,8 +106,11 @@ def given_path(settings: Settings, driver: Output) -> str:
     return f"{stem(settings)}.{driver.suffix}"
 
 
-def check_output(settings: Settings) -> None:
-    """Raise OutputError or UsageError for whatever would keep the results from being written."""
+def check_output(settings: Settings, only_disks: str = "") -> None:
+    """Raise OutputError or UsageError for whatever would keep the results from being written.
+
+    ``only_disks`` says what the image is, if formats that have its files make no sense with it.
+    """
     if stem(settings).rpartition("/")[2] in ("", ".", ".."):
         raise UsageError(f"-o names no file: '{settings.image_name}'")
     named: dict[str, str] = {}
@@ -116,6 +119,11 @@ def check_output(settings: Settings) -> None:
         if given in named:
             raise UsageError(f"the output formats {named[given]} and {driver.name} would both be {given}")
         named[given] = driver.name
+        if only_disks and _has_files(driver):
+            raise UsageError(
+                f"-t {driver.name} has the files of an image, and this is {only_disks}",
+                hint="qcow2, raw, vmdk, vhd, vhdx and vdi have the disk",
+            )
         check_directory(Path(given))
         driver.check(settings)
 

@@ -90,6 +90,13 @@ def choose(
     return Choice("host", verdict.reason)
 
 
+def choose_for_windows() -> Choice:
+    """The target for a Windows image, in which nothing ever runs; TargetError where it can't work."""
+    if lacking := why_no_guestfs():
+        raise TargetError(f"the guestfs target can't work here: {lacking}", hint=_GUESTFS_HINT)
+    return Choice("guestfs", "it has what writes NTFS")
+
+
 def _why_not_make(layout: Layout | None) -> str:
     """Why the host target can't make the layout; empty where it can, or there is none to make."""
     return host_layouts.why_not(layout) if layout is not None else ""

@@ -53,7 +53,7 @@ HOST_IN_APPLIANCE = "169.254.2.2"  # where the appliance reaches this machine's 
 _PROXY = re.compile(r"(?i)(?:https?|ftp|all)_proxy")
 _LOOPBACK = re.compile(r"(?<=//)((?:[^/@]*@)?)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?=[:/]|$)")
 
-_TRIMMED = ("ext", "xfs", "btrfs", "f2fs")
+_TRIMMED = ("ext", "xfs", "btrfs", "f2fs", "ntfs")
 
 _PACKING_ERRORS = "/tmp/packing"
 _END_PROCESSES = "fuser -k -M -m /sysroot >/dev/null 2>&1 || :"

@@ -90,6 +90,10 @@ xfs | btrfs)
         xfs_growfs "${to[@]}" "$mounted"
     fi
     ;;
+ntfs)
+    [ -z "$mounted" ] || { echo "an NTFS volume can't grow while it is mounted"; exit 1; }
+    ntfsresize --force --force --no-progress-bar "$fs_device" >/dev/null
+    ;;
 *)
     echo "the last filesystem is of type ${type:-unknown}, which can't grow"
     exit 1

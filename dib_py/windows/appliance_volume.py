@@ -34,11 +34,15 @@ class _Entry:
 
 
 class ApplianceVolume:
-    """See :class:`dib_py.windows.volume.Volume`; ``top`` is where the filesystem is mounted in the appliance."""
+    """See :class:`dib_py.windows.volume.Volume`; ``top`` is where libguestfs has the filesystem mounted.
 
-    def __init__(self, appliance: Appliance, top: str) -> None:
+    On vfat nobody's access is restricted, so nothing ``keeps_access`` there.
+    """
+
+    def __init__(self, appliance: Appliance, top: str, *, keeps_access: bool = True) -> None:
         self._appliance = appliance
         self.top = top
+        self._keeps_access = keeps_access
         self._listed: dict[str, dict[str, _Entry]] = {}
 
     # -- where things are
@@ -118,7 +122,8 @@ class ApplianceVolume:
             place, _ = self._find(path)
         self._appliance.call(lambda g: g.upload(source, place))
         if kind is None:
-            self._appliance.call(lambda g: g.chmod(access.value, place))
+            if self._keeps_access:
+                self._appliance.call(lambda g: g.chmod(access.value, place))
             self._note(place, _FILE)
 
     def _store_tree(self, source: Path, path: str, access: Access) -> None:

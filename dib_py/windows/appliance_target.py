@@ -1,0 +1,67 @@
+"""The guestfs target for Windows: nothing runs in the guest, so it is volumes that are mounted, and no root.
+
+Hooks of extra-data.d run on this machine and see an empty directory where the guest's tree is for Linux.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dib_py.errors import DiskError
+from dib_py.target import Output, guestfs_layout, host_run
+from dib_py.target.guestfs import GuestfsTarget
+from dib_py.target.guestfs_appliance import Appliance
+from dib_py.target.host import TREE_NAME, with_sudo
+from dib_py.windows import appliance_disk, partitions
+from dib_py.windows.appliance_disk import WindowsDisk
+
+
+class WindowsTarget(GuestfsTarget):
+    """See :class:`dib_py.target.Target`; what needs a guest's root is for Linux only."""
+
+    @property
+    def appliance(self) -> Appliance:
+        """What rooms for Windows ask libguestfs by, while the target is entered."""
+        return self._appliance
+
+    def open_disk(self, *, discard_session: bool = False) -> WindowsDisk:
+        """Mount the volumes of the one Windows on the disk, see :func:`dib_py.windows.appliance_disk.open_disk`."""
+        disk = appliance_disk.open_disk(self._appliance, discard_session=discard_session)
+        self._mounts = list(disk.mounts)
+        return disk
+
+    def grow(self) -> None:
+        """Make C: fill the disk, which has just grown; to be called before it is mounted.
+
+        Windows checks the volume when it starts the next time. DiskError where C: is not the last partition.
+        """
+        table = partitions.look(self._appliance.engine_runner, self._appliance.disk)
+        last = max(table.partitions, key=lambda one: one.start, default=None)
+        if last is None or last.fstype != "ntfs" or last.type == partitions.RECOVERY:
+            what = f"partition {last.number}, which is no NTFS volume for data" if last else "nothing"
+            raise DiskError(
+                f"C: can't grow: the last thing on the disk is {what}",
+                hint="the element grow-root clears the way; without --image-size the disk keeps its size",
+            )
+        guestfs_layout.grow(self._appliance.engine_runner, self._appliance.disk, self._disk.size)
+
+    @contextmanager
+    def tree(self) -> Iterator[Path]:
+        root = self._directory / TREE_NAME
+        root.mkdir(exist_ok=True)
+        yield root
+
+    def run_host(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: Path | None = None,
+    ) -> int:
+        return host_run.run(
+            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
+        )
