@@ -147,7 +147,7 @@ def _boot(boot: BootReport) -> dict[str, Any]:
 
 def _rows(boot: BootReport) -> Iterator[_Row]:
     told = {
-        number: "; ".join(readable(moment.text) for moment in moments)
+        number: ", ".join(moment.stage.word if moment.stage else readable(moment.text) for moment in moments)
         for number, moments in groupby(
             sorted((moment for moment in boot.moments if moment.line is not None), key=lambda moment: moment.line or 0),
             key=lambda moment: moment.line,

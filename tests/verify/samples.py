@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from dib_py.verify.result import (
@@ -18,6 +19,8 @@ from dib_py.verify.result import (
     overall,
     summary,
 )
+
+Maker = Callable[[], Verdict]
 
 STARTED = 1767225600.0  # 2026-01-01 00:00:00 UTC
 DIGEST = "blake2b:20965664e3a6286a1d1702cedf95d87fe61ad0353520ea3d7277fd21734d4d92"
