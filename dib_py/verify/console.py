@@ -37,15 +37,12 @@ class LoginRefused(Unreachable):
 
 
 class Console:
-    """Reads from ``serial`` in a thread of its own until it ends; ``changed`` is called after each piece."""
+    """Reads from ``serial`` in a thread of its own until it ends."""
 
-    def __init__(
-        self, serial: socket, clock: Callable[[], float], changed: Callable[[], None], kept: Path | None = None
-    ) -> None:
+    def __init__(self, serial: socket, clock: Callable[[], float], kept: Path | None = None) -> None:
         """``clock``: seconds since the verification's start. ``kept``: a file that all raw bytes are appended to."""
         self._serial = serial
         self._clock = clock
-        self._changed = changed
         self._transcript = Transcript()
         self._signs = Signs(self._reached)
         self._lock = threading.Lock()
@@ -85,6 +82,10 @@ class Console:
         return self._flood or self._signs.trouble
 
     @property
+    def flooded(self) -> bool:
+        return self._flood is not None
+
+    @property
     def cloud_init_ended(self) -> bool:
         return self._signs.cloud_init_ended
 
@@ -101,7 +102,6 @@ class Console:
         """Something that another channel says, such as the firmware's own log: it is no part of the console."""
         with self._lock:
             self._signs.look(line)
-        self._changed()
 
     def restarted(self) -> None:
         """The machine was reset."""
@@ -116,7 +116,6 @@ class Console:
         try:
             while data := self._receive():
                 self._take(data)
-                self._changed()
         finally:
             if self._kept:
                 self._kept.close()

@@ -1,0 +1,429 @@
+"""One boot of the machine: what checks are handed, and the watch over it that says what has come and what won't."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dib_py.errors import DibError, HostError
+from dib_py.events import ConsoleOutput, Events, MachineEnded, MachineStarted, StageReached
+from dib_py.verify.agent import Agent
+from dib_py.verify.board import Board
+from dib_py.verify.checks import Limits, Need, Reader, Request, Seed, Trouble, Unreachable
+from dib_py.verify.console import Console
+from dib_py.verify.firmware import Firmware
+from dib_py.verify.machine import AGENT_PORT, Hardware, Machine
+from dib_py.verify.metadata import Metadata
+from dib_py.verify.readers import Readers
+from dib_py.verify.result import BootReport, Moment, Stage
+from dib_py.verify.shell import Shell
+from dib_py.verify.ssh import Ssh
+
+MOST_RESETS = 3  # first boots may restart once or twice, to relabel or to change firmware variables
+_LOOK = 0.25  # seconds between looks at what has become of time
+_AFTERMATH = 2.0  # seconds for the guest to say more about what is wrong
+_SSH_AGAIN = 2.0
+_AGENT_WITHIN = 15.0
+_CLOUD_INIT_AGAIN = 3.0
+_FIRMWARE_SAYS = 64 * 1024  # bytes of its log that are looked at; the guest's software can write there too
+_JOIN_WITHIN = 5.0
+_RESULT = "/run/cloud-init/result.json"  # written when the last of cloud-init's stages has ended
+_IN_GUEST = (Need.LOGIN, Need.AGENT, Need.SSH, Need.SHELL, Need.CLOUD_INIT)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What all boots of a verification have in common; ``clock`` is the seconds since its start."""
+
+    image_path: Path
+    image_format: str
+    virtual_size: int
+    disk_size: int
+    seed: Seed
+    seed_disk: Path
+    limits: Limits
+    metadata: Metadata
+    readers: Readers
+    directory: Path
+    clock: Callable[[], float]
+    events: Events
+    kept_console: Path | None = None
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The ways into a machine that is on, or was."""
+
+    console: Console
+    agent: Agent
+    ssh: Ssh
+    shell: Shell
+
+
+class Boot:
+    """A :class:`dib_py.verify.checks.Subject`; the machine is on while this is open, and its answers stay after that.
+
+    One that is never opened is the subject of checks that only read.
+    """
+
+    def __init__(self, given: Given, number: int, hardware: Hardware, disk: Path, board: Board) -> None:
+        self.boot = number
+        self.seed = given.seed
+        self.limits = given.limits
+        self.image_path = given.image_path
+        self.image_format = given.image_format
+        self.virtual_size = given.virtual_size
+        self.disk_size = given.disk_size
+        self.memory = hardware.memory
+        self.board = board
+        self._given = given
+        self._hardware = hardware
+        self._clock = given.clock
+        self._machine = Machine(
+            hardware, disk, given.seed_disk, given.directory / f"boot-{number}", self._on_machine_event
+        )
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._ended = threading.Event()
+        self._over = threading.Event()  # it has ended, or won't come up
+        self._threads: list[threading.Thread] = []
+        self._moments: list[Moment] = []
+        self._trouble: Trouble | None = None
+        self._ending = ""
+        self._resets = 0
+        self._asked_to_end = False
+        self._ended_by_itself = False
+        self._screenshot: bytes | None = None
+        self._told_stage = Stage.NOTHING
+        self._told_line: list[str] = []
+        self._trouble_since: float | None = None
+        self._door_open_since: float | None = None
+        self._up_since: float | None = None
+        self._cloud_init_since: float | None = None
+        self._finished_at: float | None = None
+        self._opened = threading.Event()  # the doors are there, if not open
+
+    # -- the machine
+    def __enter__(self) -> Boot:
+        self._started = self._clock()
+        self._machine.__enter__()
+        console = Console(self._machine.serial, self._clock, self._given.kept_console)
+        agent = Agent(self._machine.agent, self.limits.command)
+        ssh = Ssh(self.seed, self._given.directory, self.limits.command)
+        shell = Shell(agent, ssh, console, self.seed, self.board, self.limits.command)
+        self._doors = Doors(console, agent, ssh, shell)
+        self._opened.set()
+        self._note("powered on")
+        accelerator = "kvm" if self._hardware.kvm else "tcg"
+        self._given.events.emit(MachineStarted(self.boot, accelerator, self._hardware.firmware.value))
+        self.board.up(Need.MACHINE)
+        for work in (self._watch, self._read_firmware_log, self._await_ssh, self._await_shell):
+            self._start(work)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Switch the machine off, if it is still on. May be called again."""
+        if self._closing.is_set():
+            return
+        if self._machine.running:
+            self._look_at_screen()
+            self._ending = self._ending or (
+                f"ended by the verification: {self._trouble.what}" if self._trouble else "ended by the verification"
+            )
+        self._closing.set()
+        self._machine.kill()
+        self._doors.console.close()
+        for thread in self._threads:
+            thread.join(_JOIN_WITHIN)
+        self._machine.__exit__(None, None, None)
+        self._finished_at = self._clock()
+        self._note(self._ending)
+        self._tell()
+        self._given.events.emit(MachineEnded(self.boot, self._ending))
+        self.board.never(f"the machine has ended: {self._ending}", *_IN_GUEST, Need.MACHINE)
+
+    def wait_until_over(self, timeout: float) -> bool:
+        """Wait until the machine has ended, or is known not to come up; whether that is so."""
+        return self._over.wait(max(0.0, timeout))
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the guest switched the machine off."""
+        return self._ended_by_itself
+
+    def give_up(self, trouble: Trouble) -> None:
+        """The guest won't come up, or won't answer any more."""
+        with self._lock:
+            if self._trouble is not None or self._over.is_set():
+                return
+            self._trouble = trouble
+        self._note(trouble.what)
+        self._look_at_screen()
+        self.board.never(trouble.what, *_IN_GUEST)
+        self._over.set()
+
+    def switch_off(self) -> bool:
+        """The power button, or a command where that is not heeded; whether the guest ended the machine."""
+        if self.press_power_button(self.limits.shutdown):
+            return True
+        with contextlib.suppress(DibError):
+            self._note("told to switch itself off by a command")
+            self._doors.shell.run("poweroff", 20.0)
+        return self._ended.wait(self.limits.shutdown) and self._ended_by_itself
+
+    def report(self) -> BootReport:
+        end = self._clock() if self._finished_at is None else self._finished_at
+        moments = sorted((*self._moments, *self._doors.console.moments), key=lambda moment: moment.at)
+        return BootReport(
+            self.boot,
+            self.stage,
+            self._ending,
+            self._started,
+            end - self._started,
+            tuple(moments),
+            self._doors.console.lines,
+            self._screenshot,
+        )
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come: to the login where a door is open, whatever the console says."""
+        if self._up_since is not None:
+            return Stage.LOGIN
+        return self._doors.console.stage if self._opened.is_set() else Stage.NOTHING
+
+    @property
+    def firmware(self) -> Firmware:
+        return self._hardware.firmware
+
+    # -- what checks ask
+    @property
+    def requests(self) -> Sequence[Request]:
+        return self._given.metadata.requests
+
+    @property
+    def trouble(self) -> Trouble | None:
+        return self._trouble
+
+    @property
+    def ending(self) -> str:
+        return self._ending
+
+    @property
+    def console(self) -> Console:
+        return self._known_doors.console
+
+    @property
+    def agent(self) -> Agent:
+        return self._known_doors.agent
+
+    @property
+    def ssh(self) -> Ssh:
+        return self._known_doors.ssh
+
+    @property
+    def shell(self) -> Shell:
+        return self._known_doors.shell
+
+    @property
+    def _known_doors(self) -> Doors:
+        if not self._opened.is_set():
+            raise Unreachable("no machine was started")
+        return self._doors
+
+    @property
+    def image(self) -> Reader:
+        return self._given.readers.image
+
+    @property
+    def disk(self) -> Reader:
+        return self._given.readers.disk
+
+    def wait(self, need: Need, timeout: float) -> bool:
+        return self.board.wait(need, timeout)
+
+    def press_power_button(self, timeout: float) -> bool:
+        self._look_at_screen()
+        self._asked_to_end = True
+        self._note("power button pressed")
+        with contextlib.suppress(HostError):  # it has ended meanwhile
+            self._machine.press_power_button()
+        return self._ended.wait(timeout) and self._ended_by_itself
+
+    # -- what happens
+    def _on_machine_event(self, name: str, data: dict[str, Any]) -> None:
+        if name == "ENDED":
+            self._on_end(int(data["code"]))
+        elif name == "SHUTDOWN":
+            self._ended_by_itself = bool(data.get("guest"))
+        elif name == "RESET" and data.get("guest"):
+            self._on_reset()
+        elif name == "GUEST_PANICKED":
+            self._trouble_since = self._trouble_since or self._clock()
+        elif name == "BLOCK_IO_ERROR":
+            reason = data.get("reason", "")
+            self._start(lambda: self.give_up(Trouble(self.stage, f"the disk can't be read or written: {reason}")))
+        elif name == "VSERPORT_CHANGE" and data.get("id") == AGENT_PORT and data.get("open"):
+            self._start(self._greet_agent)
+
+    def _on_end(self, code: int) -> None:
+        if not self._ending and not self._closing.is_set():
+            if self._ended_by_itself:
+                self._ending = "the guest switched the machine off"
+            else:
+                said = self._machine.messages.splitlines()[-1:] or [f"exit code {code}"]
+                self._ending = f"qemu ended: {said[0]}"
+        if self._up_since is None and not self._closing.is_set():
+            with self._lock:
+                self._trouble = self._trouble or Trouble(self.stage, self._ending)
+        self._ended.set()
+        self._over.set()
+        self.board.never(f"the machine has ended: {self._ending}", *_IN_GUEST)
+
+    def _on_reset(self) -> None:
+        self._resets += 1
+        self._note("restarted")
+        if self._opened.wait(_JOIN_WITHIN):
+            self._doors.console.restarted()
+        if self._resets >= MOST_RESETS:
+            seconds = self._clock() - self._started
+            what = f"it restarts again and again: {self._resets} times in {seconds:.0f} s"
+            self._start(lambda: self.give_up(Trouble(self.stage, what)))
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_LOOK):
+            self._tell()
+            self._look()
+
+    def _look(self) -> None:
+        now = self._clock()
+        if self._up_since is None:
+            self._look_for_coming_up(now)
+        else:
+            self._look_for_lateness(now)
+        if self._doors.console.cloud_init_ended:
+            self._cloud_init_ended()
+
+    def _look_for_coming_up(self, now: float) -> None:
+        console = self._doors.console
+        open_for = now - self._door_open_since if self._door_open_since is not None else 0.0
+        if console.stage is Stage.LOGIN or open_for > self.limits.door:
+            self._up_since = now
+            self.board.up(Need.LOGIN)
+        elif console.trouble is not None or self._trouble_since is not None:
+            self._trouble_since = self._trouble_since or now
+            if now - self._trouble_since > _AFTERMATH:
+                self.give_up(console.trouble or Trouble(console.stage, "the guest says that it panicked"))
+        elif now - console.last_word > self.limits.silence:
+            self.give_up(Trouble(console.stage, f"it hangs: nothing on the console for {self.limits.silence:g} s"))
+        elif now - self._started > self.limits.login:
+            self.give_up(Trouble(console.stage, f"it has not come up within {self.limits.login:g} s"))
+
+    def _look_for_lateness(self, now: float) -> None:
+        """Settle what has not come in its time since the guest came up."""
+        assert self._up_since is not None
+        if self._trouble_since is not None or (self._doors.console.trouble and self._doors.console.flooded):
+            self.give_up(self._doors.console.trouble or Trouble(self.stage, "the guest says that it panicked"))
+        if now - self._up_since > self.limits.cloud_init:
+            self.board.never(f"cloud-init has not ended within {self.limits.cloud_init:g} s", Need.CLOUD_INIT)
+        if self.board.reason(Need.CLOUD_INIT) is not None:
+            self._cloud_init_since = self._cloud_init_since or now
+            if now - self._cloud_init_since > self.limits.door:
+                self.board.never("the guest agent does not answer", Need.AGENT)
+                self.board.never("no ssh server answers", Need.SSH)
+
+    def _cloud_init_ended(self) -> None:
+        if self.board.reason(Need.CLOUD_INIT) is None:
+            self._note("cloud-init has ended")
+        self.board.up(Need.CLOUD_INIT)
+
+    # -- doors
+    def _greet_agent(self) -> None:
+        while not self._closing.is_set() and not self.board.is_up(Need.AGENT):
+            with contextlib.suppress(DibError):
+                self._doors.agent.ask("guest-ping", _AGENT_WITHIN)
+                self._open(Need.AGENT, "the guest agent answers")
+                return
+            self._closing.wait(1.0)
+
+    def _await_ssh(self) -> None:
+        while not self._closing.wait(_SSH_AGAIN) and self.board.reason(Need.SSH) is None:
+            if said := self._doors.ssh.banner():
+                self._open(Need.SSH, f"the ssh server answers: {said}")
+                return
+
+    def _await_shell(self) -> None:
+        if self._doors.shell.open(lambda: self._closing.is_set() or self._doors_stay_closed()):
+            self._note(f"commands can be run by {self._doors.shell.name}")
+            self.board.up(Need.SHELL)
+            self._await_cloud_init()
+        else:
+            self.board.never("no door into the guest opened", Need.SHELL)
+
+    def _doors_stay_closed(self) -> bool:
+        """Each of the doors' needs has been settled, and time enough has passed for those that came."""
+        settled = all(self.board.reason(need) is not None for need in (Need.AGENT, Need.SSH, Need.CLOUD_INIT))
+        since = self._cloud_init_since
+        return settled and since is not None and self._clock() - since > 2 * self.limits.door
+
+    def _await_cloud_init(self) -> None:
+        """Ask for its end, for an image whose console does not tell."""
+        while not self._closing.is_set() and self.board.reason(Need.CLOUD_INIT) is None:
+            with contextlib.suppress(DibError):
+                if self._doors.shell.run(f"test -e {_RESULT}").exit_code == 0:
+                    self._cloud_init_ended()
+                    return
+            self._closing.wait(_CLOUD_INIT_AGAIN)
+
+    def _open(self, need: Need, what: str) -> None:
+        self._note(what)
+        self._door_open_since = self._door_open_since or self._clock()
+        self.board.up(need)
+
+    # -- what is told
+    def _read_firmware_log(self) -> None:
+        """SeaBIOS says here, and nowhere else, what it boots from."""
+        seen, rest = 0, b""
+        with contextlib.suppress(OSError):
+            while data := self._machine.firmware_log.recv(4096):
+                seen += len(data)
+                if seen < _FIRMWARE_SAYS:
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        self._doors.console.hint(line.decode("ascii", "replace"))
+
+    def _tell(self) -> None:
+        """Say how far it is: the console's last line as often as somebody can read it, not as it comes."""
+        stage = self.stage
+        last = self._doors.console.tail(1)
+        if last and last != self._told_line:
+            self._told_line = last
+            self._given.events.emit(ConsoleOutput(last[0]))
+        if stage > self._told_stage:
+            self._told_stage = stage
+            self._given.events.emit(StageReached(self.boot, stage.word, self._clock() - self._started))
+
+    def _note(self, text: str) -> None:
+        self._moments.append(Moment(self._clock(), text))
+
+    def _look_at_screen(self) -> None:
+        self._screenshot = self._machine.screenshot() or self._screenshot
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=f"boot-{self.boot}", daemon=True)
+        self._threads.append(thread)
+        thread.start()

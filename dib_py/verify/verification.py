@@ -1,0 +1,378 @@
+"""The plan of a verification: which check starts when, and what becomes of it. One boot serves all checks of it.
+
+Checks start as soon as what they need is there, those that only read beside the boot; the machine is switched off once
+all others have ended, for those that need its end. The second boot is of the same disk, and is made where a check asks
+for it. Whatever happens ends within the limits, with a verdict.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dib_py.errors import DibError, HostError
+from dib_py.events import CheckFinished, CheckStarted, Events, VerificationStarted
+from dib_py.verify.board import Board
+from dib_py.verify.boot import Boot, Given
+from dib_py.verify.checks import Check, Finding, Limits, Need, Subject, Trouble, Unreachable, failed, not_run
+from dib_py.verify.firmware import Firmware, boots, ovmf
+from dib_py.verify.machine import Hardware, make_overlay, processors, program, qemu_version
+from dib_py.verify.metadata import Metadata, served
+from dib_py.verify.offline import Offline
+from dib_py.verify.readers import Readers
+from dib_py.verify.result import BootReport, Evidence, Outcome, Result, Stage, Verdict, overall, summary
+from dib_py.verify.seed import make_seed, write_disk
+
+GIB = 1024**3
+GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
+_EXPLAIN_WITHIN = 90.0  # seconds to look at an image whose boot got nowhere
+_LAST_WORDS = 10.0  # seconds for checks to notice that the machine is gone
+_DOORS = frozenset(Need) - {Need.IMAGE}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be verified, all decided: the image has been examined, and a profile has become its checks."""
+
+    image: Path
+    image_format: str
+    virtual_size: int  # bytes
+    digest: str
+    checks: tuple[Check, ...]
+    profile: str
+    limits: Limits
+    kvm: bool
+    memory: int  # MiB
+    terms: dict[str, str]
+    kept_console: Path | None = None
+
+
+class Run:
+    """One check in its thread."""
+
+    def __init__(
+        self, check: Check, subject: Subject, board: Board, deadline: float, clock: Callable[[], float]
+    ) -> None:
+        self.check = check
+        self._subject = subject
+        self._board = board
+        self._deadline = deadline
+        self._clock = clock
+        self._started: float | None = None
+        self._result: Result | None = None
+        self._thread = threading.Thread(target=self._run, name=f"check {check.name}", daemon=True)
+
+    def start(self, events: Events) -> None:
+        self._events = events
+        self._thread.start()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether it has ended."""
+        self._thread.join(max(0.0, timeout))
+        return not self._thread.is_alive()
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    @property
+    def result(self) -> Result:
+        """What it found so far: that it did not end in time, if it is still at work."""
+        return self._result or self._made(not_run("it did not end within the verification's limit"))
+
+    def _run(self) -> None:
+        missing = self._board.missing(self.check.needs, self._deadline)
+        if missing:
+            finding = not_run(missing)
+        else:
+            self._started = self._clock()
+            self._events.emit(CheckStarted(self.check.name))
+            finding = _ask(self.check, self._subject)
+        self._result = self._made(finding)
+        told = self._result
+        self._events.emit(CheckFinished(told.check, told.outcome.value, told.reason, told.seconds))
+
+    def _made(self, finding: Finding) -> Result:
+        now = self._clock()
+        started = now if self._started is None else self._started
+        check = self.check
+        return Result(
+            check.name,
+            check.proves,
+            finding.outcome,
+            finding.reason,
+            finding.evidence,
+            started,
+            now - started,
+            check.version,
+        )
+
+
+def _ask(check: Check, subject: Subject) -> Finding:
+    try:
+        return check.run(subject)
+    except Unreachable as error:
+        return not_run(str(error))
+    except DibError as error:
+        return failed(str(error))
+    except Exception as error:  # a bug of the check's, which must not cost the others their verdict
+        return failed(
+            f"the check itself is broken: {type(error).__name__}: {error}",
+            Evidence("traceback", traceback.format_exc()),
+        )
+
+
+class Verification:
+    """Carries an order out, in the network namespace of the thread that calls :meth:`run`."""
+
+    def __init__(self, order: Order, directory: Path, events: Events) -> None:
+        """``directory`` is private, and takes the overlays: what the guest writes."""
+        self._order = order
+        self._directory = directory
+        self._events = events
+        self._began = time.time()
+        self._origin = time.monotonic()
+        self._deadline = self._origin + order.limits.total
+        self._boards = (Board(), Board())
+        self._runs: list[Run] = []
+        self._reports: list[BootReport] = []
+        self._trouble: Trouble | None = None
+        self._impossible = ""  # why the image can't be booted on this machine
+        self._booting: Boot | None = None
+        self._firmware: list[Firmware] = []
+        self._attaching: list[threading.Thread] = []
+
+    def run(self) -> Verdict:
+        """The verdict; HostError for what this machine lacks to verify anything."""
+        order = self._order
+        self._events.emit(VerificationStarted(str(order.image), order.profile, [check.name for check in order.checks]))
+        with ExitStack() as stack:
+            offline = Offline(
+                order.image, order.image_format, self._directory, kvm=order.kvm, limit=order.limits.offline
+            )
+            readers = Readers(offline, self._boards, self._look_for_foreign)
+            self._readers = readers
+            stack.callback(readers.close)
+            given = self._given(readers, stack)
+            stack.callback(self._settle_all)
+            if self._needs(1, Need.IMAGE):
+                readers.start()
+            self._carry_out(given)
+        return self._verdict()
+
+    def _settle_all(self) -> None:
+        """No check waits for anything any more, whatever ended the verification."""
+        for board in self._boards:
+            board.never("the verification has ended", *Need)
+
+    # -- the plan
+    def _carry_out(self, given: Given) -> None:
+        disks = [self._directory / f"disk-{number}.qcow2" for number in (1, 2)]
+        firmware = self._firmware_of_boots()
+        first = Boot(given, 1, self._hardware(firmware[0]), disks[0], self._boards[0])
+        if self._impossible or not any(check.needs & _DOORS for check in self._order.checks):
+            self._read_only(first)
+            return
+        make_overlay(disks[0], given.image_path, given.image_format, given.disk_size)
+        went_well = self._boot(first)
+        if not first.ended_by_itself:
+            self._boards[0].never(f"the guest did not switch the machine off: {first.ending}", Need.END)
+        elif self._needs(1, Need.END):
+            self._attach(disks[0])
+        if self._checks(2):
+            second = Boot(given, 2, self._hardware(firmware[1]), disks[1], self._boards[1])
+            if went_well and first.ended_by_itself:
+                make_overlay(disks[1], disks[0], "qcow2")  # the first boot's disk is being read
+                self._boot(second)
+            else:
+                self._start_checks(2, second)
+                self._boards[1].never(self._why_no_second(first), *_DOORS)
+        self._finish()
+
+    def _boot(self, boot: Boot) -> bool:
+        """One boot with its checks, as far as they do not need its end; whether the guest came up and stayed up."""
+        self._booting = boot
+        self._firmware.append(boot.firmware)
+        board = boot.board
+        runs = self._start_checks(boot.boot, boot)
+        late = [run for run in runs if Need.OTHERS in run.check.needs]
+        after = [run for run in runs if Need.END in run.check.needs]
+        early = [run for run in runs if run not in late and run not in after and run.check.needs & _DOORS]
+        try:
+            with boot:
+                self._wait_for(early, boot)
+                came_up = not boot.over and self._left() > 0
+                if self._left() <= 0:
+                    boot.give_up(self._too_late(boot))
+                if came_up:
+                    board.up(Need.OTHERS)
+                    self._wait_for(late, boot)
+                    if boot.boot == 1 and not boot.over and (after or self._checks(2)):
+                        boot.switch_off()
+                elif boot.stage < Stage.KERNEL:
+                    self._explain()
+        finally:
+            self._booting = None
+        board.never("the machine has ended before the other checks had", Need.OTHERS)
+        self._trouble = self._trouble or boot.trouble
+        self._reports.append(boot.report())
+        return came_up
+
+    def _wait_for(self, runs: Sequence[Run], boot: Boot) -> None:
+        """Until they have ended, or the boot or the time is over."""
+        while any(not run.ended for run in runs) and not boot.over and self._left() > 0:
+            boot.wait_until_over(min(0.2, self._left()))
+
+    def _read_only(self, subject: Boot) -> None:
+        """The checks that need no machine; the others are not run."""
+        self._boards[0].never(self._impossible or "nothing asked for a boot", *_DOORS)
+        self._boards[1].never(self._impossible or "nothing asked for a boot", *_DOORS)
+        for number in (1, 2):
+            self._start_checks(number, subject)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Wait for what is still at work; what is not done by the limit will not be."""
+        for thread in self._attaching:
+            thread.join(max(0.0, self._left()))
+        for run in self._runs:
+            run.wait(self._left())
+        end = time.monotonic() + _LAST_WORDS
+        if any(not run.ended for run in self._runs):
+            self._readers.close()
+            for run in self._runs:
+                run.wait(end - time.monotonic())
+
+    def _start_checks(self, number: int, subject: Boot) -> list[Run]:
+        runs = [
+            Run(check, subject, self._boards[number - 1], self._deadline, self._clock) for check in self._checks(number)
+        ]
+        self._runs += runs
+        for run in runs:
+            run.start(self._events)
+        return runs
+
+    def _attach(self, disk: Path) -> None:
+        """Open the machine's disk beside whatever comes next, once nobody reads the image any more."""
+        readers, board = self._readers, self._boards[0]
+
+        def attach() -> None:
+            readers.start()
+            readers.wait(self._left())
+            for run in self._runs:
+                if Need.IMAGE in run.check.needs and Need.END not in run.check.needs:
+                    run.wait(self._left())
+            readers.attach(disk, board)
+
+        thread = threading.Thread(target=attach, name="attach", daemon=True)
+        self._attaching.append(thread)
+        thread.start()
+
+    # -- what can't be booted
+    def _firmware_of_boots(self) -> tuple[Firmware, Firmware]:
+        order = self._order
+        try:
+            program()
+            firmware = boots(order.image, order.image_format, self._directory / "start")
+            if Firmware.UEFI in firmware:
+                ovmf()
+        except HostError as error:
+            self._impossible = error.message
+            return Firmware.BIOS, Firmware.BIOS
+        return firmware
+
+    def _explain(self) -> None:
+        """Look whether an image that came nowhere is one that can't be booted here."""
+        self._readers.start()
+        self._readers.wait(min(_EXPLAIN_WITHIN, self._left()))
+
+    def _look_for_foreign(self) -> None:
+        if foreign := self._readers.foreign:
+            self._impossible = foreign
+            if self._booting is not None:
+                self._booting.give_up(Trouble(self._booting.stage, foreign))
+
+    def _too_late(self, boot: Boot) -> Trouble:
+        return Trouble(boot.stage, f"the verification's limit of {self._order.limits.total:g} s has passed")
+
+    def _why_no_second(self, first: Boot) -> str:
+        if first.trouble is not None:
+            return f"the first boot failed: {first.trouble.what}"
+        return f"the first boot did not end by itself: {first.ending}"
+
+    # -- the verdict
+    def _verdict(self) -> Verdict:
+        order = self._order
+        by_name = {run.check.name: self._told(run) for run in self._runs}
+        results = tuple(by_name[check.name] for check in order.checks)
+        booted = bool(self._reports) and not self._impossible
+        outcome, reason = overall(results), summary(results)
+        if booted and self._trouble is not None and outcome is not Outcome.PASSED:
+            outcome, reason = Outcome.FAILED, f"{self._trouble.what} (it came to: {self._trouble.stage.word})"
+        return Verdict(
+            image=str(order.image),
+            digest=order.digest,
+            profile=order.profile,
+            outcome=outcome,
+            reason=reason,
+            stage=self._reports[0].stage if self._reports else Stage.NOTHING,
+            results=results,
+            boots=tuple(self._reports),
+            accelerator=("kvm" if order.kvm else "tcg") if self._reports else "",
+            firmware=", then ".join(dict.fromkeys(one.value for one in self._firmware)),
+            qemu_version=qemu_version() if self._reports else "",
+            started=self._began,
+            seconds=self._clock(),
+            limit=order.limits.total,
+            terms=order.terms,
+        )
+
+    def _told(self, run: Run) -> Result:
+        """A result, unless it comes from a boot that proves nothing as the image is for other machines."""
+        if self._impossible and run.check.needs & _DOORS:
+            return replace(run.result, outcome=Outcome.NOT_RUN, reason=self._impossible)
+        return run.result
+
+    # -- what is common
+    def _given(self, readers: Readers, stack: ExitStack) -> Given:
+        order = self._order
+        seed = make_seed(self._directory)
+        seed_disk = self._directory / "seed.iso"
+        write_disk(seed_disk, seed)
+        metadata = Metadata(seed, self._origin)
+        stack.enter_context(served(metadata))
+        return Given(
+            image_path=order.image,
+            image_format=order.image_format,
+            virtual_size=order.virtual_size,
+            disk_size=-(-order.virtual_size // GIB) * GIB + GROWTH,
+            seed=seed,
+            seed_disk=seed_disk,
+            limits=order.limits,
+            metadata=metadata,
+            readers=readers,
+            directory=self._directory,
+            clock=self._clock,
+            events=self._events,
+            kept_console=order.kept_console,
+        )
+
+    def _hardware(self, firmware: Firmware) -> Hardware:
+        return Hardware(self._order.kvm, firmware, self._order.memory, processors())
+
+    def _checks(self, number: int) -> list[Check]:
+        return [check for check in self._order.checks if check.boot == number]
+
+    def _needs(self, number: int, need: Need) -> bool:
+        return any(need in check.needs for check in self._checks(number))
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._origin
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
