@@ -27,7 +27,8 @@ _KEPT_CONSOLE = 64 * 1024  # bytes
 _SHOWN_LINES = 15
 
 CALLED = "/dev/sda"  # what libguestfs calls its first disk, whatever the appliance's kernel does
-_SUBVOLUME = re.compile(rf"btrfsvol:{CALLED}(?P<partition>[0-9]*)/(?P<name>.*)", re.DOTALL)
+# what libguestfs calls a disk's partition, or the disk, or a subvolume of btrfs on it
+_NAME = re.compile(r"/dev/sd[a-z]+([0-9]*)|btrfsvol:/dev/sd[a-z]+([0-9]*)/(.*)", re.DOTALL)
 
 T = TypeVar("T")
 
@@ -45,6 +46,16 @@ class Machine:
 def stable_name(device: str) -> str:
     """A device's name as every appliance knows it: there is one disk, so each /dev/sdX is that."""
     return re.sub(r"^((?:btrfsvol:)?)/dev/sd[a-z]+", rf"\g<1>{CALLED}", device)
+
+
+def real_name(device: str, disk: str) -> tuple[str, str]:
+    """The appliance's own name for what libguestfs calls ``device``, if that is on ``disk``, and the option with which
+    it is mounted: empty unless it is a subvolume of btrfs."""
+    found = _NAME.fullmatch(device)
+    if found is None:
+        return device, ""
+    partition, btrfs, subvolume = found.groups()
+    return (f"{disk}{partition}", "") if subvolume is None else (f"{disk}{btrfs}", f"subvol={subvolume}")
 
 
 def load_bindings() -> Any:
@@ -226,12 +237,11 @@ class Appliance:
         Subvolumes of btrfs it can name, but with the disk's real name, which no other appliance has: see
         :func:`stable_name`; so they are mounted by the appliance's own mount.
         """
-        subvolume = _SUBVOLUME.fullmatch(device)
-        if subvolume is None:
+        partition, subvolume = real_name(device, self.disk)
+        if not subvolume:
             self.call(lambda g: g.mount_options(options, device, path))
             return
-        partition, name = self.disk + subvolume["partition"], subvolume["name"]
-        chosen = ",".join(filter(None, [options, f"subvol={name}"]))
+        chosen = ",".join(filter(None, [options, subvolume]))
         script = 'mount -t btrfs -o "$1" "$2" "/sysroot$3"'
         self.engine_runner.check(script, chosen, partition, path)
 

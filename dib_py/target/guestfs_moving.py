@@ -6,7 +6,6 @@ appliance's own programs: libguestfs knows one tree only.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,13 +14,12 @@ from dib_py.disk import moving
 from dib_py.disk.layout import Layout
 from dib_py.errors import DiskError
 from dib_py.target import Mount
-from dib_py.target.guestfs_appliance import Appliance
+from dib_py.target.guestfs_appliance import Appliance, real_name
 from dib_py.target.guestfs_layout import Devices
 from dib_py.target.guestfs_runner import Runner
 
 _OLD, _NEW = "/run/dib/old", "/run/dib/new"
 _COPY_TIMEOUT = 3600.0  # seconds for one filesystem; without KVM some MB go in a second
-_SUBVOLUME = re.compile(r"btrfsvol:(?P<device>/dev/[^/]+)/(?P<name>.*)", re.DOTALL)
 
 # $1 device, $2 directory, $3 type, $4 options
 _MOUNT = 'mkdir -p "$2"; mount -t "$3" -o "$4" "$1" "$2"'
@@ -62,8 +60,8 @@ def copy(appliance: Appliance, source: str, layout: Layout, mounts: Sequence[Mou
     """Copy the tree that ``mounts`` make up, of the disk ``source``, to the layout's filesystems, and let go of it."""
     runner = appliance.engine_runner
     for mount in mounts:
-        device, options = _real(mount, source)
-        options = moving.mount_options(mount.fstype, options)
+        device, subvolume = real_name(mount.device, source)
+        options = moving.mount_options(mount.fstype, ",".join(filter(None, (mount.options, subvolume))))
         runner.check(_MOUNT, device, f"{_OLD}{mount.path}", mount.fstype, options)
     devices = Devices(layout, appliance.disk)
     new = {fs.mount_point: fs for fs in layout.mounted}
@@ -88,15 +86,6 @@ def _copy(runner: Runner, share: moving.Share, layout: Layout) -> None:
     share.check_room(needed, int(room[0]) * int(room[1]), layout)
     both = _BOTH.format(shlex.join(share.pack(_OLD)), shlex.join(share.unpack(_NEW)))
     runner.check(both, timeout=_COPY_TIMEOUT)
-
-
-def _real(mount: Mount, source: str) -> tuple[str, str]:
-    """The appliance's own name for a device of the base image, and the options to mount it with."""
-    subvolume = _SUBVOLUME.fullmatch(mount.device)
-    if subvolume is None:
-        return re.sub(r"^/dev/sd[a-z]+(?=\d*$)", source, mount.device), mount.options
-    device = re.sub(r"^/dev/sd[a-z]+(?=\d*$)", source, subvolume["device"])
-    return device, ",".join(filter(None, (mount.options, f"subvol={subvolume['name']}")))
 
 
 def _renamed(device: str, names: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ from dib_py import namespaces, process
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.namespaces import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT
+from dib_py.target.base_system import tags
 from dib_py.target.guest_tree import GuestTree
 
 HOOKS = "/tmp/in_target.d"
@@ -114,10 +115,9 @@ def _make_node(path: Path, mode: int, number: int) -> None:
 def _link_by_names(dev: Path, device: Path) -> None:
     """The links that udev would make: update-grub names the root device by UUID only where it finds this one."""
     try:
-        found = process.run(["blkid", "-p", "-o", "export", device], timeout=30)
+        values = tags(process.run(["blkid", "-p", "-o", "export", device], timeout=30))
     except process.CommandFailed:  # nothing recognisable on it
         return
-    values = dict(line.partition("=")[::2] for line in found.splitlines())
     values.update({name: values[f"PART_ENTRY_{key}"] for name, key in _PART_KEYS if f"PART_ENTRY_{key}" in values})
     for name, directory in _BY.items():
         value = values.get(name, "")
