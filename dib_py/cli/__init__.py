@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     "plan": "print what a build would do",
     "explain": "say which steps of a build run, and why",
     "shell": "open a shell in the middle of a build, or where one failed",
+    "verify": "boot an image, and say whether it is what a cloud expects",
     "elements": "list elements, or show one",
     "graph": "draw how elements depend on each other",
     "new": "begin an element",

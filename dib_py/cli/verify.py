@@ -1,0 +1,111 @@
+"""``dib-py verify IMAGE``: boot an image, and say whether it is what a cloud expects."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dib_py.cli.options import parse
+from dib_py.errors import UsageError
+from dib_py.events import Subscriber
+
+if TYPE_CHECKING:
+    from dib_py.verify.result import Verdict
+
+HELP = """Boot an image on a throw-away overlay, and say whether it is what a cloud expects.
+
+The image is not changed. The verdict is kept beside it, as IMAGE.verdict.json and as a page, IMAGE.verdict.html; while
+the image, the checks and what is asked stay the same, that is the answer without another boot.
+
+The exit code is 0 if all checks passed, else 1."""
+
+
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("image", metavar="IMAGE")
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="run this check only; may be given again")
+@click.option("--profile", metavar="NAME", help="the set of checks: openstack (the default) or minimal")
+@click.option("--timeout", type=float, metavar="SECONDS", help="how long all may take (default: 900, without KVM 2400)")
+@click.option("--again", is_flag=True, help="boot it even if its verdict is known")
+@click.option("--json", "as_json", is_flag=True, help="print the verdict as JSON")
+@click.option("--junit", metavar="FILE", help="write the verdict as a JUnit report")
+@click.option("--keep-console", metavar="FILE", help="write what came from the serial console, byte for byte")
+@click.option("-v", "--verbose", is_flag=True, help="say more")
+def command(
+    image: str,
+    checks: tuple[str, ...],
+    profile: str | None,
+    timeout: float | None,
+    again: bool,
+    as_json: bool,
+    junit: str | None,
+    keep_console: str | None,
+    verbose: bool,
+) -> int:
+    if checks and profile:
+        raise UsageError("--check and --profile exclude each other")
+    if timeout is not None and timeout <= 0:
+        raise UsageError(f"--timeout takes seconds, not {timeout:g}")
+    from dib_py.base.cache import image_cache  # help and usage errors need not wait for the engine
+    from dib_py.digest import Memory
+    from dib_py.verify import choice
+    from dib_py.verify.verify import Asked, verify
+
+    settings = parse([], os.environ)
+    known = choice.known()
+    chosen = choice.by_name(checks, known) if checks else choice.of_profile(profile or choice.DEFAULT_PROFILE, known)
+    asked = Asked(
+        image=Path(image),
+        checks=chosen,
+        profile="" if checks else profile or choice.DEFAULT_PROFILE,
+        timeout=timeout,
+        again=again,
+        kept_console=_fresh(keep_console),
+    )
+    memory = Memory(image_cache(settings) / "digests")
+    with ExitStack() as stack:
+        verdict = verify(asked, settings, memory, *_subscribers(as_json, verbose, stack))
+    return _tell(verdict, as_json, junit)
+
+
+def _fresh(name: str | None) -> Path | None:
+    """An empty file for the console, made now so that a name that can't be written is told before any work."""
+    if name is None:
+        return None
+    path = Path(name).absolute()
+    try:
+        path.write_bytes(b"")
+    except OSError as error:
+        raise UsageError(f"--keep-console: {name} can't be written: {error.strerror}") from error
+    return path
+
+
+def _subscribers(as_json: bool, verbose: bool, stack: ExitStack) -> list[Subscriber]:
+    """Who is told of the progress; nobody where standard output is for the verdict itself."""
+    from dib_py.render.plain import PlainLines
+    from dib_py.render.sturdy import Sturdy
+
+    if as_json:
+        return []
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from rich.console import Console  # costs a tenth of a second that pipes need not pay
+
+        from dib_py.render.terminal import LiveView
+
+        return [stack.enter_context(LiveView(Console(highlight=False), verbosity=int(verbose)))]
+    return [Sturdy(PlainLines(sys.stdout, timestamps=False, debug=verbose), sys.stdout, "standard output")]
+
+
+def _tell(verdict: Verdict, as_json: bool, junit: str | None) -> int:
+    from dib_py.verify.junit import write_junit
+    from dib_py.verify.verdict_json import to_json
+
+    if junit is not None:
+        write_junit(Path(junit), verdict)
+    if as_json:
+        click.echo(to_json(verdict))
+    return 0 if verdict.passed else 1

@@ -1,0 +1,186 @@
+"""From an image and what is asked of it to a verdict: a kept one that is still good, or one of a new verification.
+
+A verification runs under the supervisor, as builds do: whatever ends the command, also SIGKILL, ends qemu and all else
+that it started.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from dib_py import supervisor
+from dib_py.base.image_format import examine, read_prefix
+from dib_py.digest import Memory
+from dib_py.errors import BaseError, DibError, HostError, OutputError
+from dib_py.events import BuildFailed, Event, Events, Subscriber, VerificationFinished, VerificationStarted
+from dib_py.isolation import Worker
+from dib_py.settings import Settings
+from dib_py.target.probe import kvm_works
+from dib_py.verify import kept
+from dib_py.verify.checks import Check
+from dib_py.verify.content import content_digest
+from dib_py.verify.limits import limits
+from dib_py.verify.namespace import apart
+from dib_py.verify.result import Outcome, Result, Stage, Verdict
+from dib_py.verify.verdict_json import from_json, to_json
+from dib_py.verify.verification import Order, Verification
+
+MEMORY = 1024  # MiB of the machine: what a small flavour of a cloud has
+DIRECTORY = "verify"  # in the build's directory
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants to know of an image; ``profile`` is empty where the checks were named one by one."""
+
+    image: Path
+    checks: tuple[Check, ...]
+    profile: str
+    timeout: float | None = None  # seconds for everything
+    again: bool = False  # whatever is known of it
+    kept_console: Path | None = None
+    terms: Mapping[str, str] = field(default_factory=lambda: {"memory": f"{MEMORY} MiB"})
+
+
+def verify(asked: Asked, settings: Settings, memory: Memory, *subscribers: Subscriber) -> Verdict:
+    """The verdict, which is kept beside the image; DibError where none can be had.
+
+    ``memory`` remembers the digests of images.
+    """
+    events = Events(*subscribers)
+    check_readable(asked.image)
+    order = prepare(asked, settings, memory, events)
+    if isinstance(order, Verdict):
+        return order
+    supervisor.check_build_root(settings)
+    with tempfile.TemporaryFile() as answer:
+        failure = _Failure()
+        code = supervisor.run(lambda worker: _answer(order, worker, answer), settings, (*subscribers, failure))
+        if code != 0:
+            raise failure.error(code)
+        answer.seek(0)
+        verdict = from_json(answer.read().decode())
+    return finish(verdict, asked.image, events)
+
+
+def check_readable(image: Path) -> None:
+    """Raise BaseError unless there is a file that we may read."""
+    if not image.is_file():
+        raise BaseError("is no file" if image.exists() else "there is no such file", where=str(image))
+    read_prefix(image)
+
+
+def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) -> Order | Verdict:
+    """What is to be done, or the verdict where nothing needs to be."""
+    try:
+        image_format, size = examine(asked.image)
+    except BaseError as error:
+        return _keep_broken(asked, error, events)
+    kvm = kvm_works(settings.environ)
+    events.info(f"accelerator {'kvm' if kvm.works else 'tcg'}: {kvm.reason}")
+    allowed = limits(kvm.works, asked.timeout)
+    try:
+        digest = content_digest(asked.image, image_format, memory)
+    except HostError as error:
+        events.info(f"the verdict is not kept for another time: {error}")
+        digest = ""
+    question = kept.Asked(
+        digest, asked.profile, {check.name: check.version for check in asked.checks}, allowed.total, asked.terms
+    )
+    if not asked.again and (known := kept.recall(asked.image, question)):
+        _tell(known, [kept.page_path(asked.image), kept.verdict_path(asked.image)], events, known.started)
+        return known
+    return Order(
+        asked.image,
+        image_format,
+        size,
+        digest,
+        asked.checks,
+        asked.profile,
+        allowed,
+        kvm.works,
+        MEMORY,
+        dict(asked.terms),
+        asked.kept_console,
+    )
+
+
+def carry_out(order: Order, worker: Worker) -> Verdict:
+    """A verification in a process of the supervisor's."""
+    directory = worker.build_dir / DIRECTORY
+    directory.mkdir()
+    return apart(lambda: Verification(order, directory, worker.events).run())
+
+
+def finish(verdict: Verdict, image: Path, events: Events) -> Verdict:
+    """Keep a new verdict beside the image that it is of, and tell of it."""
+    files: list[Path] = []
+    try:
+        files = kept.keep(image, verdict)
+    except OutputError as error:  # such as in a directory of somebody else's
+        events.warning(str(error))
+    _tell(verdict, files, events)
+    return verdict
+
+
+def _answer(order: Order, worker: Worker, answer: IO[bytes]) -> None:
+    answer.write(to_json(carry_out(order, worker)).encode())
+    answer.flush()
+
+
+def _keep_broken(asked: Asked, error: DibError, events: Events) -> Verdict:
+    """The verdict on a file that no machine could boot, as it is no image, or not a whole one."""
+    names = [check.name for check in asked.checks]
+    events.emit(VerificationStarted(str(asked.image), asked.profile, names))
+    reason = f"the image {error.message}"
+    results = tuple(
+        Result(check.name, check.proves, Outcome.NOT_RUN, reason, version=check.version) for check in asked.checks
+    )
+    verdict = Verdict(
+        str(asked.image),
+        "",
+        asked.profile,
+        Outcome.FAILED,
+        reason,
+        Stage.NOTHING,
+        results,
+        started=time.time(),
+        terms=asked.terms,
+    )
+    return finish(verdict, asked.image, events)
+
+
+def _tell(verdict: Verdict, files: list[Path], events: Events, known: float | None = None) -> None:
+    events.emit(
+        VerificationFinished(
+            verdict.image,
+            verdict.outcome.value,
+            verdict.reason,
+            verdict.seconds,
+            known,
+            [str(path) for path in files],
+        )
+    )
+
+
+class _Failure:
+    """Remembers why the worker failed: the supervisor's subscribers are told, its caller is not."""
+
+    def __init__(self) -> None:
+        self.event: BuildFailed | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, BuildFailed):
+            self.event = event
+
+    def error(self, code: int) -> DibError:
+        """The same, to be raised; the exit code is the supervisor's."""
+        event = self.event
+        error = DibError(event.message, hint=event.hint) if event else DibError("the verification was ended")
+        error.exit_code = code
+        return error
