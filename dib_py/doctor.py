@@ -19,7 +19,7 @@ from dib_py import process
 from dib_py.errors import HostError
 from dib_py.layers import eviction
 from dib_py.layers.store import Store
-from dib_py.render.measures import size
+from dib_py.render.measures import count_of, size
 from dib_py.settings import GIB
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -290,4 +290,4 @@ def layer_store(directory: Path, cap: int) -> Finding:
     except HostError as error:
         return Finding(SPACE, name, WARN, str(error), error.hint)
     count, taken = sum(1 for _ in store.places.records.glob("*.json")), eviction.total(store.places)
-    return Finding(SPACE, name, OK, f"{count} layers, {size(taken)} of at most {size(cap)} in {directory}")
+    return Finding(SPACE, name, OK, f"{count_of(count, 'layer')}, {size(taken)} of at most {size(cap)} in {directory}")

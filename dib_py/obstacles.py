@@ -34,9 +34,8 @@ def obstacles(plan: Plan, steps: Iterable[Step]) -> Iterator[DibError]:
             continue
         missing = [name for name in element.bootstrap_programs if _find(name, plan.settings) is None]
         if missing:
-            programs = f"program{'s' * (len(missing) > 1)} {', '.join(missing)}"
             yield HostError(
-                f"this machine lacks the {programs}, with which element {element.name} bootstraps",
+                f"this machine lacks {' and '.join(missing)}, with which element {element.name} bootstraps",
                 hint="; ".join(filter(None, map(_how_to_install, missing))),
             )
 

@@ -49,7 +49,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_program_that_bootstraps_is_missed_before(elements: Path, tmp_path: Path) -> None:
     bare = plan(elements, "mine", "/nowhere")
     (error,) = obstacles(bare, bare.steps)
-    assert str(error) == "this machine lacks the program mmdebstrap, with which element mine bootstraps"
+    assert str(error) == "this machine lacks mmdebstrap, with which element mine bootstraps"
     assert "mmdebstrap" in error.hint
     assert list(obstacles(bare, [])) == []  # its layers are there
     assert list(doubts(bare)) == []

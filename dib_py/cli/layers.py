@@ -19,7 +19,7 @@ from dib_py.errors import UsageError
 from dib_py.layers import upkeep
 from dib_py.layers.store import Store, store_directory
 from dib_py.layers.upkeep import Freed
-from dib_py.render.measures import size
+from dib_py.render.measures import count_of, size
 from dib_py.settings import GIB, Settings
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([mhdw]?)")
@@ -122,7 +122,7 @@ def verify(cache_dir: Path | None, remove: bool) -> int:
     if problems and remove:
         _tell_freed(store, upkeep.remove(store, [problem.key for problem in problems]))
     broken = f"{len(problems)} broken" if problems else "all are good"
-    click.echo(f"{total} layers, {broken}", err=True)
+    click.echo(f"{count_of(total, 'layer')}, {broken}", err=True)
     return 1 if problems else 0
 
 
@@ -146,7 +146,7 @@ def export(cache_dir: Path | None, keys: Sequence[str], output: Path, with_base:
     bases = find_bases(records, settings) if with_base else []
     with _Counter("exporting") as counter:
         manifest = archive.export(store, wanted, output, bases=bases, told=counter.add)
-    click.echo(f"{output}: {len(manifest.steps)} steps, {size(output.stat().st_size)}")
+    click.echo(f"{output}: {count_of(len(manifest.steps), 'step')}, {size(output.stat().st_size)}")
     click.echo("Layers can hold passwords: keep this file as private as the image.", err=True)
 
 
@@ -163,7 +163,7 @@ def import_(cache_dir: Path | None, file: Path) -> None:
     store = _store(settings)
     with _Counter("importing") as counter:
         done = bring_in(store, file, bases=store.directory.parent / "bases", told=counter.add)
-    click.echo(f"{len(done.added)} layers added, {len(done.kept)} were there")
+    click.echo(f"{count_of(len(done.added), 'layer')} added, {len(done.kept)} there already")
     for base in done.bases:
         click.echo(f"base image: {base} (--base {base})")
     if done.other_runs:

@@ -14,7 +14,7 @@ from dib_py.layers import eviction
 from dib_py.layers.eviction import Entry
 from dib_py.layers.record import PackageChanges, Record
 from dib_py.layers.store import Store
-from dib_py.render.measures import duration, size
+from dib_py.render.measures import count_of, duration, size
 
 SHORT = 12  # digits of a key
 _KEYED = "hmac-sha256:"
@@ -125,9 +125,9 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _summary(store: Store, entries: Mapping[str, Entry]) -> str:
     failed = len(eviction.failures(store.places))
-    more = f", {failed} failed steps" if failed else ""
+    more = f", {count_of(failed, 'failed step')}" if failed else ""
     limit = f" of {size(store.cap)}" if store.cap is not None else ""
-    return f"{len(entries)} layers{more}, {size(eviction.total(store.places))}{limit} in {store.directory}"
+    return f"{count_of(len(entries), 'layer')}{more}, {size(eviction.total(store.places))}{limit} in {store.directory}"
 
 
 def _printable(line: str) -> str:

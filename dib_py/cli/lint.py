@@ -10,6 +10,7 @@ import click
 from dib_py.element import split_elements_path
 from dib_py.lint import codes, lint
 from dib_py.lint.formats import FORMATS
+from dib_py.render.measures import count_of
 
 
 @click.command()
@@ -41,6 +42,6 @@ def command(directories: tuple[Path, ...], form: str, combinations: tuple[str, .
     report = lint(directories, elements_path=elements_path, combinations=[names.split() for names in combinations])
     click.echo(FORMATS[form](report), nl=False)
     count = len(report.findings)
-    found = f"{count} finding{'s' * (count != 1)}" if count else "nothing found"
-    click.echo(f"{found} in {report.elements} elements, {report.files} files", err=True)
+    found = count_of(count, "finding") if count else "nothing found"
+    click.echo(f"{found} in {count_of(report.elements, 'element')}, {count_of(report.files, 'file')}", err=True)
     return 1 if report.findings else 0

@@ -1,4 +1,4 @@
-"""Sizes and times as people read them."""
+"""Sizes, times and numbers of things as people read them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count_of(number: int, thing: str) -> str:
+    """So many of a thing, which is named in the singular."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def amount(done: int, total: int | None, unit: str) -> str:

@@ -10,7 +10,7 @@ import dib_py
 from dib_py import events
 from dib_py.events import Event
 from dib_py.phases import BY_DIRECTORY, Side
-from dib_py.render.measures import amount, duration
+from dib_py.render.measures import amount, count_of, duration
 from dib_py.render.profile import profiling
 
 RUN_PARTS = "dib-run-parts "
@@ -47,7 +47,7 @@ class PlainLines:
     def _build_started(self, event: events.BuildStarted) -> Iterator[str]:
         yield f"dib-py version {dib_py.__version__}"
         yield f"Building elements: {' '.join(event.elements)}"
-        yield f"Building {event.image} in {event.steps} steps on the {event.target} target"
+        yield f"Building {event.image} in {count_of(event.steps, 'step')} on the {event.target} target"
 
     def _phase_started(self, event: events.PhaseStarted) -> Iterator[str]:
         in_guest = BY_DIRECTORY[f"{event.phase}.d"].side is Side.GUEST
@@ -70,7 +70,7 @@ class PlainLines:
 
     def _checkpoints_taken(self, event: events.CheckpointsTaken) -> Iterator[str]:
         if event.count:
-            yield f"{event.count} layers kept in {duration(event.seconds)}"
+            yield f"{count_of(event.count, 'layer')} kept in {duration(event.seconds)}"
 
     def _phase_finished(self, event: events.PhaseFinished) -> Iterator[str]:
         for line in profiling(event.phase, event.timings):

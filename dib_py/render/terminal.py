@@ -20,7 +20,7 @@ from rich.text import Text
 
 from dib_py import events
 from dib_py.events import Event
-from dib_py.render.measures import amount, clock, duration, size
+from dib_py.render.measures import amount, clock, count_of, duration, size
 
 # Escape sequences and control characters of a hook's output would move the cursor of our own view.
 UNPRINTABLE = re.compile(
@@ -106,7 +106,10 @@ class LiveView:
         if self._live.is_started and not self._ticker:
             self._ticker = threading.Thread(target=self._tick, name="live view", daemon=True)
             self._ticker.start()
-        self._say(f"{event.image}: {' '.join(event.elements)} ({event.steps} steps, {event.target} target)", "bold")
+        self._say(
+            f"{event.image}: {' '.join(event.elements)} ({count_of(event.steps, 'step')}, {event.target} target)",
+            "bold",
+        )
 
     def _step_started(self, event: events.StepStarted) -> None:
         self._begun += 1

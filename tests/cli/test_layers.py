@@ -249,9 +249,9 @@ def test_from_one_machine_to_another(layers: Run, store: Store, tmp_path: Path) 
     code, out, error = layers("import", archive, where=there)
     assert (code, error) == (0, "")
     moved = there / "bases" / f"{digest[7:]}.qcow2"
-    assert out == f"2 layers added, 0 were there\nbase image: {moved} (--base {moved})\n"
+    assert out == f"2 layers added, 0 there already\nbase image: {moved} (--base {moved})\n"
     assert moved.read_bytes() == base.read_bytes()
-    assert layers("import", archive, where=there)[1].startswith("0 layers added, 2 were there")
+    assert layers("import", archive, where=there)[1].startswith("0 layers added, 2 there already")
     base.unlink()
     code, out, error = layers("export", made[1], "-o", archive, "--with-base")
     assert code == 1 and "leave --with-base out" in error
@@ -265,7 +265,7 @@ def test_import_says_what_is_left_out(layers: Run, store: Store, tmp_path: Path)
     layers("export", made[1], "-o", tmp_path / "archive")
     build_qcow2(Store.open(tmp_path / "there" / "layers"), "10-a")
     code, out, error = layers("import", tmp_path / "archive", where=tmp_path / "there")
-    assert (code, out) == (0, "0 layers added, 0 were there\n")
+    assert (code, out) == (0, "0 layers added, 0 there already\n")
     assert error.startswith("2 left out: this store has another run")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dib_py.render.measures import amount, clock, duration, size
+from dib_py.render.measures import amount, clock, count_of, duration, size
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ def test_size(count: int, text: str) -> None:
 def test_times() -> None:
     assert [duration(0.04), duration(59.94), duration(61), duration(3600)] == ["0.0 s", "59.9 s", "1:01", "1:00:00"]
     assert clock(5.9) == "0:05"
+
+
+def test_numbers_of_things() -> None:
+    assert [count_of(number, "layer") for number in (0, 1, 2)] == ["0 layers", "1 layer", "2 layers"]
 
 
 def test_amount() -> None:
