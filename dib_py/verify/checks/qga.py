@@ -1,0 +1,82 @@
+"""Does the guest agent do what a cloud asks of it?"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import shlex
+from typing import Any, ClassVar
+
+from dib_py.verify.checks import AgentRefused, Finding, Need, Subject, Unreachable, failed, passed
+from dib_py.verify.checks.sections import ask
+from dib_py.verify.result import Evidence
+
+_SET_PASSWORD = "guest-set-user-password"
+_NEEDED = ("guest-ping", "guest-info", _SET_PASSWORD)
+_ADD = "useradd -m {user} || adduser -D {user}"
+_REMOVE = "userdel -r {user} || deluser --remove-home {user}"
+# su asks for the password whoever is not root; it reads it from standard input where there is no terminal
+_TRY = "su -s /bin/sh nobody -c {inner}"
+_INNER = "printf '%s\\n' {password} | su -s /bin/sh {user} -c 'id -un'"
+
+
+class Qga:
+    """The password that it sets is one of an account made for this, and tried with the guest's own su."""
+
+    name: ClassVar[str] = "qga"
+    proves: ClassVar[str] = "The guest agent answers, and a password that the cloud sets through it takes effect."
+    version: ClassVar[int] = 1
+    profiles: ClassVar[frozenset[str]] = frozenset({"openstack"})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGIN})
+    boot: ClassVar[int] = 1
+
+    def run(self, subject: Subject) -> Finding:
+        limits = subject.limits
+        if not subject.wait(Need.AGENT, limits.door):
+            return failed(f"the guest agent did not answer within {limits.door:g} s of the login prompt")
+        try:
+            pong, info = subject.agent.ask("guest-ping"), subject.agent.ask("guest-info")
+        except (AgentRefused, Unreachable) as error:
+            return failed(error.message)
+        shown = Evidence("guest-info", _summary(info))
+        if pong != {}:
+            return failed(f"guest-ping is answered with {pong!r}", shown)
+        lacking = [name for name in _NEEDED if name not in _enabled(info)]
+        if lacking:
+            return failed(f"the agent does not offer {', '.join(lacking)}", shown)
+        if not subject.wait(Need.SHELL, limits.door):
+            raise Unreachable("no door into the guest opens to see whether a password that the agent sets takes effect")
+        return self._set_password(subject, shown)
+
+    def _set_password(self, subject: Subject, shown: Evidence) -> Finding:
+        user, password = f"dib{secrets.token_hex(4)}", secrets.token_urlsafe(12)
+        inner = _INNER.format(password=shlex.quote(password), user=user)
+        attempt = _TRY.format(inner=shlex.quote(inner))
+        before = ask(subject.shell, {"add": _ADD.format(user=user), "before": attempt}, subject.limits.command)
+        if before["add"].exit_code != 0:
+            raise Unreachable(f"no account for the agent's test can be made: {before['add'].output}")
+        try:
+            if before["before"].output.splitlines()[-1:] == [user]:
+                return failed("the guest lets anybody in without the right password", shown)
+            encoded = base64.b64encode(password.encode()).decode()
+            try:
+                subject.agent.ask(_SET_PASSWORD, username=user, password=encoded, crypted=False)
+            except (AgentRefused, Unreachable) as error:
+                return failed(error.message, shown)
+            after = ask(subject.shell, {"after": attempt}, subject.limits.command)["after"]
+        finally:
+            ask(subject.shell, {"remove": _REMOVE.format(user=user)}, subject.limits.command)
+        tried = Evidence("su before and after", f"{before['before'].output}\n{after.output}".strip())
+        if after.output.splitlines()[-1:] != [user]:
+            return failed("the password that the agent set does not take effect", shown, tried)
+        return passed(shown, tried)
+
+
+def _enabled(info: Any) -> set[str]:
+    commands = info.get("supported_commands", []) if isinstance(info, dict) else []
+    return {command["name"] for command in commands if command.get("enabled")}
+
+
+def _summary(info: Any) -> str:
+    version = info.get("version", "?") if isinstance(info, dict) else "?"
+    return f"version {version}\ncommands: {' '.join(sorted(_enabled(info))) or '(none)'}"
