@@ -28,11 +28,11 @@ def write_junit(path: Path, verdict: Verdict) -> None:
 
 def junit(verdict: Verdict) -> bytes:
     """The report's XML."""
-    image = _text(Path(verdict.image).name)
+    image = readable(Path(verdict.image).name)
     suite = TestSuite(f"dib-py verify {image}")
     suite.timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(verdict.started))
     for name, value in (("digest", verdict.digest), ("image", verdict.image), *facts(verdict)):
-        suite.add_property(_text(name.lower()), _text(value))
+        suite.add_property(readable(name.lower()), readable(value))
     for result in verdict.results:
         suite.add_testcase(_case(result, image))
     if said := "\n".join(_said(verdict)):
@@ -47,27 +47,22 @@ def junit(verdict: Verdict) -> bytes:
 
 
 def _case(result: Result, image: str) -> TestCase:
-    case = TestCase(_text(result.check), classname=f"dib-py.verify.{image}", time=round(result.seconds, 3))
+    case = TestCase(readable(result.check), classname=f"dib-py.verify.{image}", time=round(result.seconds, 3))
     seen = "\n\n".join(f"{evidence.title}\n{evidence.text}" for evidence in result.evidence)
     if result.outcome is Outcome.FAILED:
-        failure = Failure(_text(result.reason), "failed")
-        failure.text = _text("\n\n".join(filter(None, [f"It proves: {result.proves}", seen])))
+        failure = Failure(readable(result.reason), "failed")
+        failure.text = readable("\n\n".join(filter(None, [f"It proves: {result.proves}", seen])))
         case.result = [failure]
     elif result.outcome is Outcome.NOT_RUN:
-        case.result = [Skipped(_text(result.reason))]
+        case.result = [Skipped(readable(result.reason))]
     if seen and result.outcome is not Outcome.FAILED:
-        case.system_out = _text(seen)
+        case.system_out = readable(seen)
     return case
 
 
 def _said(verdict: Verdict) -> Iterator[str]:
     for boot in verdict.boots:
-        yield f"boot {boot.number}: reached {boot.stage.word}; {_text(boot.ending)}"
+        yield f"boot {boot.number}: reached {boot.stage.word}; {readable(boot.ending)}"
         if len(boot.console) > _TAIL:
             yield f"... (the last {_TAIL} lines of the console)"
-        yield from (_text(line.text) for line in boot.console[-_TAIL:])
-
-
-def _text(text: str) -> str:
-    """What XML has a place for; what it lacks are surrogates, which are in names of files that are no UTF-8."""
-    return readable(text).encode("utf-8", "replace").decode()
+        yield from (readable(line.text) for line in boot.console[-_TAIL:])

@@ -48,12 +48,12 @@ def page(verdict: Verdict) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return template.render(
         verdict=verdict,
-        name=readable(Path(verdict.image).name),
+        name=Path(verdict.image).name,
         program_version=dib_py.__version__,
         style=Markup(style),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
-        facts=[(term, readable(value)) for term, value in facts(verdict)],
+        facts=list(facts(verdict)),
         counts=counts(verdict),
         last_words=_last_words(verdict),
         stages=_stages(drawn),
@@ -88,11 +88,21 @@ def counts(verdict: Verdict) -> str:
 def _template() -> tuple[Template, str, str]:
     loader = PackageLoader("dib_py.verify", "templates")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "readable": readable}
+    environment.filters["duration"] = duration
     style, script = (loader.get_source(environment, f"verdict.{kind}")[0].strip() for kind in ("css", "js"))
     return environment.get_template("verdict.html"), style, script
+
+
+def _shown(value: Any) -> Any:
+    """What goes into the page for a value of the template: it is escaped after this."""
+    return readable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _stages(drawn: Iterable[Lane]) -> list[str]:
@@ -117,7 +127,7 @@ def _happened(verdict: Verdict) -> Iterator[dict[str, Any]]:
         kept = {line.number for line in boot.console}
         for moment in boot.moments:
             anchor = _anchor(boot, moment.line) if moment.line in kept else ""
-            moments.append((moment.at, str(boot.number), readable(moment.text), anchor))
+            moments.append((moment.at, str(boot.number), moment.text, anchor))
     for number, result in enumerate(verdict.results, start=1):
         if result.outcome is not Outcome.NOT_RUN:
             ended = result.started + result.seconds
@@ -133,12 +143,12 @@ def _boot(boot: BootReport) -> dict[str, Any]:
         "number": boot.number,
         "stage": boot.stage.word,
         "ending": boot.ending,
-        "screenshot": "" if boot.screenshot is None else base64.b64encode(boot.screenshot).decode("ascii"),
+        "screenshot": Markup(base64.b64encode(boot.screenshot or b"").decode("ascii")),
         "chunks": [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)],
         "count": f"{len(boot.console):,}",
         "end": rows[-1].anchor if rows else "",
         "jumps": [
-            {"anchor": _anchor(boot, moment.line), "stage": moment.stage.word, "title": readable(moment.text)}
+            {"anchor": _anchor(boot, moment.line), "stage": moment.stage.word, "title": moment.text}
             for moment in boot.moments
             if moment.stage is not None and moment.line in kept
         ],
@@ -147,7 +157,7 @@ def _boot(boot: BootReport) -> dict[str, Any]:
 
 def _rows(boot: BootReport) -> Iterator[_Row]:
     told = {
-        number: ", ".join(moment.stage.word if moment.stage else readable(moment.text) for moment in moments)
+        number: ", ".join(moment.stage.word if moment.stage else moment.text for moment in moments)
         for number, moments in groupby(
             sorted((moment for moment in boot.moments if moment.line is not None), key=lambda moment: moment.line or 0),
             key=lambda moment: moment.line,
@@ -162,7 +172,7 @@ def _rows(boot: BootReport) -> Iterator[_Row]:
 
 
 def _row(boot: BootReport, line: Line, told: str) -> _Row:
-    return _Row(_anchor(boot, line.number), line.number, f"{line.at:.2f}", readable(line.text), told)
+    return _Row(_anchor(boot, line.number), line.number, f"{line.at:.2f}", line.text, told)
 
 
 def _anchor(boot: BootReport, number: int | None) -> str:

@@ -24,8 +24,8 @@ _RAW = 16 * 1024  # bytes of a line that are kept; more of them are counted only
 _ELSEWHERE = re.compile(rb"\x1b\[[0-9;]{0,16}[Hf]|\x1b\[[0-3]?J|\x1bc|\n")
 _SAYING = re.compile(r"\w")  # the frames of menus are drawn like that too, and say nothing in a list of lines
 _ESCAPE_BEGUN = re.compile(rb"\x1b(?:\[[0-9;]{0,16})?\Z")  # the rest of it may be in the next bytes
-# What changes the direction of text, or has no place in XML, could show people another text than a program wrote.
-_DECEIVING = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]")
+# What changes the direction of text shows people another text than a program reads; others have no place in XML.
+_DECEIVING = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Callable
@@ -61,7 +62,7 @@ CONSOLE = (
 def boot(
     number: int = 1, begun: float = 0.5, *, until: Stage = Stage.LOGIN, ending: str = "it switched itself off"
 ) -> BootReport:
-    said = [(at, text, stage) for at, text, stage in CONSOLE if stage is None or stage <= until]
+    said = list(itertools.takewhile(lambda one: one[2] is None or one[2] <= until, CONSOLE))
     lines = tuple(Line(line, begun + at, text) for line, (at, text, _) in enumerate(said, start=1))
     moments = tuple(
         Moment(begun + at, text, stage, line)
