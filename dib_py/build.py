@@ -161,11 +161,11 @@ def _make_layers(job: Job, worker: supervisor.Worker, kept: Keeping, places: Pla
 
 
 def _write_out(job: Job, image: Chain, worker: supervisor.Worker) -> list[Path]:
-    if not job.plan.makes_image:
-        worker.events.info(f"no image is written, as there is {NO_FINAL_IMAGE}")
-        return []
+    formats = job.plan.formats
+    if left_out := [name for name in job.settings.image_types if name not in formats]:
+        worker.events.info(f"no image is written as {', '.join(left_out)}: there is {NO_FINAL_IMAGE}")
     tree = functools.partial(finished.opened, image, job.plan, job.base, job.target, worker)
-    return output.write_all(image, job.settings, worker.events, worker.partial, tree)
+    return output.write_all(image, job.settings, worker.events, worker.partial, tree, formats) if formats else []
 
 
 def _shorten(job: Job, worker: supervisor.Worker, kept: Keeping, key: str) -> None:

@@ -24,7 +24,7 @@ from dib_py.element import WINDOWS, Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
 from dib_py.epoch import find as find_epoch
 from dib_py.errors import FileError, UsageError, nearest
-from dib_py.extensions import extension
+from dib_py.extensions import OF_FILES, extension
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
 from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
 from dib_py.resolve import Resolution, requested_names, resolve
@@ -105,17 +105,19 @@ class Plan:
         return _facts(self.base, self.layout)
 
     @property
-    def makes_image(self) -> bool:
-        """Whether the disk is written out; with ``no-final-image`` only what hooks leave beside it is wanted."""
-        return not any(NO_FINAL_IMAGE in element.name for element in self.elements)
+    def formats(self) -> tuple[str, ...]:
+        """Those of the formats asked for that are written: with ``no-final-image`` none that has the disk, as in
+        diskimage-builder, but those that have the guest's files, and what hooks leave beside the image."""
+        asked = self.settings.image_types
+        if any(NO_FINAL_IMAGE in element.name for element in self.elements):
+            return tuple(kind for kind in asked if kind in OF_FILES)
+        return asked
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """The image's files in the order in which they were asked for."""
-        if not self.makes_image:
-            return ()
         name = self.settings.image_name
-        return tuple(Output(f"{name}.{extension(kind)}", kind) for kind in self.settings.image_types)
+        return tuple(Output(f"{name}.{extension(kind)}", kind) for kind in self.formats)
 
     @cached_property
     def mask(self) -> Mask:

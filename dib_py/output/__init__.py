@@ -9,6 +9,7 @@ from one archive of these, which exists nowhere as a whole.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,16 +137,24 @@ class _Result:
 
 
 def write_all(
-    source: Chain, settings: Settings, events: Events, naming: Naming = hidden_name, tree: OpenTree | None = None
+    source: Chain,
+    settings: Settings,
+    events: Events,
+    naming: Naming = hidden_name,
+    tree: OpenTree | None = None,
+    formats: Collection[str] | None = None,
 ) -> list[Path]:
     """Write the disk ``source`` in every format of the settings, with checksum files, and return the images' paths.
 
-    Either all of them take their names or, where one can't be written, none does. ``naming`` says what a file is
-    called until then; ``tree`` opens the guest on that disk, for formats that have its files.
+    ``formats`` are those of them that are wanted, unless it is all. Either all of them take their names or, where one
+    can't be written, none does. ``naming`` says what a file is called until then; ``tree`` opens the guest on that
+    disk, for formats that have its files.
     """
     with ExitStack() as stack:
         results = []
         for driver in load(settings.image_types):
+            if formats is not None and driver.name not in formats:
+                continue
             given = given_path(settings, driver)
             results.append(_Result(driver, given, stack.enter_context(Partial(Path(given), naming))))
         _fill(results, source, settings, events, tree)

@@ -231,9 +231,16 @@ def test_no_final_image(tmp_path: Path, debian_tree: Path) -> None:
     element(tmp_path, "mine")
     add_hook(tmp_path, "mine", "cleanup.d/50-export", 'sudo tar -C "$TARGET_ROOT" -cf "$IMAGE_NAME.tar" etc')
     output = built(tmp_path, debian_tree, "mine", "no-final-image")
-    assert "no image is written" in output
+    assert "no image is written as raw: there is no-final-image" in output
     assert (tmp_path / "out.tar").exists()
     assert not (tmp_path / "out.raw").exists()
     (tmp_path / "out.tar").unlink()
     built(tmp_path, debian_tree, "mine", "no-final-image")  # from layers alone
     assert (tmp_path / "out.tar").exists()
+    (tmp_path / "out.tar").unlink()
+    (tmp_path / "elements/mine/cleanup.d/50-export").unlink()
+    built(
+        tmp_path, debian_tree, "mine", "no-final-image"
+    )  # what has the files is written all the same
+    assert (tmp_path / "out.tgz").exists()
+    assert not (tmp_path / "out.raw").exists()
