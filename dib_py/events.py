@@ -221,7 +221,8 @@ class CheckFinished(Event):
 class VerificationFinished(Event):
     """``known`` is when the verdict was found, in seconds since the epoch, if an earlier one was still good, else None.
 
-    ``files`` are those that tell more of it: the verdict's page first.
+    ``files`` are those that tell more of it: the verdict's page first. ``tail`` holds the last lines of the console
+    where the guest did not come up.
     """
 
     image: str
@@ -230,6 +231,7 @@ class VerificationFinished(Event):
     seconds: float
     known: float | None = None
     files: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
 
 
 Subscriber = Callable[[Event], None]

@@ -55,7 +55,7 @@ def page(verdict: Verdict) -> str:
         script_hash=f"sha256-{digest}",
         facts=list(facts(verdict)),
         counts=counts(verdict),
-        last_words=_last_words(verdict),
+        last_words=verdict.last_words(LAST_WORDS),
         stages=_stages(drawn),
         lanes=drawn,
         ticks=ticks(whole(verdict)),
@@ -109,15 +109,6 @@ def _stages(drawn: Iterable[Lane]) -> list[str]:
     """The stages that have a bar, in their order."""
     kinds = {bar.kind for lane in drawn for bar in lane.bars}
     return [stage.word for stage in Stage if stage_kind(stage) in kinds]
-
-
-def _last_words(verdict: Verdict) -> list[str]:
-    """What the console said last, where the guest did not come up."""
-    if not verdict.boots or verdict.passed:
-        return []
-    boot = verdict.boots[-1]
-    said = [line.text for line in boot.console if line.text]
-    return said[-LAST_WORDS:] if boot.stage < Stage.LOGIN else []
 
 
 def _happened(verdict: Verdict) -> Iterator[dict[str, Any]]:

@@ -138,6 +138,12 @@ class Verdict:
         """The results that ended like that, in their order."""
         return tuple(result for result in self.results if result.outcome is outcome)
 
+    def last_words(self, count: int) -> list[str]:
+        """The last lines of the console that say anything, where the guest did not come up; else none."""
+        if self.passed or not self.boots or self.boots[-1].stage >= Stage.LOGIN:
+            return []
+        return [line.text for line in self.boots[-1].console if line.text][-count:]
+
     def narrowed(self, checks: Iterable[str], profile: str) -> Verdict:
         """The same for fewer checks than were run: what the others found has no say in it."""
         wanted = frozenset(checks)

@@ -17,7 +17,15 @@ from dib_py import supervisor
 from dib_py.base.image_format import examine, read_prefix
 from dib_py.digest import Memory
 from dib_py.errors import BaseError, DibError, HostError, OutputError
-from dib_py.events import BuildFailed, Event, Events, Subscriber, VerificationFinished, VerificationStarted
+from dib_py.events import (
+    BuildFailed,
+    CheckFinished,
+    Event,
+    Events,
+    Subscriber,
+    VerificationFinished,
+    VerificationStarted,
+)
 from dib_py.isolation import Worker
 from dib_py.settings import Settings
 from dib_py.target.probe import kvm_works
@@ -31,6 +39,7 @@ from dib_py.verify.verdict_json import from_json, to_json
 from dib_py.verify.verification import Order, Verification
 
 MEMORY = 1024  # MiB of the machine: what a small flavour of a cloud has
+LAST_WORDS = 15  # lines of a console that are shown of a guest that did not come up
 DIRECTORY = "verify"  # in the build's directory
 
 
@@ -93,7 +102,7 @@ def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) ->
         digest, asked.profile, {check.name: check.version for check in asked.checks}, allowed.total, asked.terms
     )
     if not asked.again and (known := kept.recall(asked.image, question)):
-        _tell(known, [kept.page_path(asked.image), kept.verdict_path(asked.image)], events, known.started)
+        _tell_again(known, events)
         return known
     return Order(
         asked.image,
@@ -155,6 +164,15 @@ def _keep_broken(asked: Asked, error: DibError, events: Events) -> Verdict:
     return finish(verdict, asked.image, events)
 
 
+def _tell_again(verdict: Verdict, events: Events) -> None:
+    """A verdict of another time, check by check as at that time."""
+    image = Path(verdict.image)
+    events.emit(VerificationStarted(verdict.image, verdict.profile, [result.check for result in verdict.results]))
+    for result in verdict.results:
+        events.emit(CheckFinished(result.check, result.outcome.value, result.reason, result.seconds))
+    _tell(verdict, [kept.page_path(image), kept.verdict_path(image)], events, verdict.started)
+
+
 def _tell(verdict: Verdict, files: list[Path], events: Events, known: float | None = None) -> None:
     events.emit(
         VerificationFinished(
@@ -164,6 +182,7 @@ def _tell(verdict: Verdict, files: list[Path], events: Events, known: float | No
             verdict.seconds,
             known,
             [str(path) for path in files],
+            verdict.last_words(LAST_WORDS),
         )
     )
 
