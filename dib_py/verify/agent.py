@@ -7,20 +7,22 @@ guest-sync-delimited, whose answer has a number of ours behind a byte that is in
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from socket import socket
 from typing import Any
 
-from dib_py.verify.checks import AgentRefused, Unreachable
+from dib_py.verify.checks import AgentRefused, Answer, Unreachable
 
 _SENTINEL = b"\xff"
 _MOST = 64 * 1024**2  # bytes of one answer: a file's content, in base64
 _SYNC_WITHIN = 10.0  # seconds; where nothing comes, it is asked again
 _CHUNK = 65536
+_POLL = 0.3  # seconds between looks at a program that runs
 
 
 class Agent:
@@ -52,6 +54,20 @@ class Agent:
         finally:
             self._lock.release()
         return _value(answer, command)
+
+    def execute(self, argv: Sequence[str], timeout: float | None = None) -> Answer:
+        """Run a program in the guest as root; AgentRefused where the agent may not run any."""
+        limit = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        started = self.ask("guest-exec", limit, path=argv[0], arg=list(argv[1:]), capture_output=True)
+        while True:
+            status = self.ask("guest-exec-status", max(1.0, deadline - time.monotonic()), pid=started["pid"])
+            if status["exited"]:
+                code = status.get("exitcode", 128 + status.get("signal", 0))
+                return Answer(code, _text(status.get("out-data", "")), _text(status.get("err-data", "")))
+            if time.monotonic() > deadline:
+                raise Unreachable(f"a command did not end within {limit:g} s: {argv[0]}")
+            time.sleep(_POLL)
 
     def _synchronise(self, deadline: float) -> None:
         while True:
@@ -96,6 +112,10 @@ class Agent:
         if left <= 0:
             raise TimeoutError
         self._port.settimeout(left)
+
+
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode(errors="replace")
 
 
 def _value(answer: Any, command: str) -> Any:

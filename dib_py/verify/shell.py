@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 import threading
 import time
@@ -15,7 +14,6 @@ from dib_py.verify.checks import Answer, Need, Seed, Unreachable
 from dib_py.verify.console import Console
 from dib_py.verify.ssh import Ssh
 
-_POLL = 0.3  # seconds between looks at a command that the agent runs
 _TRY_WITHIN = 30.0  # seconds for a door to prove itself
 _AGAIN = 3.0  # seconds between tries
 _PROBE = "id -u"
@@ -65,17 +63,7 @@ class Shell:
         return answer.exit_code == 0 and answer.output.strip() == "0"
 
     def _by_agent(self, script: str, timeout: float) -> Answer:
-        deadline = time.monotonic() + timeout
-        options = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
-        pid = self._agent.ask("guest-exec", timeout, **options)["pid"]
-        while True:
-            status = self._agent.ask("guest-exec-status", max(1.0, deadline - time.monotonic()), pid=pid)
-            if status["exited"]:
-                code = status.get("exitcode", 128 + status.get("signal", 0))
-                return Answer(code, _text(status.get("out-data", "")), _text(status.get("err-data", "")))
-            if time.monotonic() > deadline:
-                raise Unreachable(f"a command did not end within {timeout:g} s: {script.splitlines()[0]}")
-            time.sleep(_POLL)
+        return self._agent.execute(["/bin/sh", "-c", script], timeout)
 
     def _by_ssh(self, script: str, timeout: float) -> Answer:
         return self._ssh.run(_as_root(script), timeout)
@@ -86,7 +74,3 @@ class Shell:
 
 def _as_root(script: str) -> str:
     return f"sudo -n sh -c {shlex.quote(script)}"
-
-
-def _text(encoded: str) -> str:
-    return base64.b64decode(encoded).decode(errors="replace")

@@ -75,7 +75,7 @@ def directory(centos7: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def guest(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     image = directory / "ready.qcow2"
-    with Guest(image, tmp_path_factory.mktemp("guest"), size="10G", user_data=USER_DATA) as guest:
+    with Guest(image, tmp_path_factory.mktemp("guest"), gib=10, user_data=USER_DATA) as guest:
         yield guest
 
 

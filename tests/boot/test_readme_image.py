@@ -42,7 +42,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def guest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    with Guest(image, tmp_path_factory.mktemp("guest"), size="6G", user_data=USER_DATA) as guest:
+    with Guest(image, tmp_path_factory.mktemp("guest"), gib=6, user_data=USER_DATA) as guest:
         yield guest
 
 
