@@ -239,8 +239,6 @@ def test_no_final_image(tmp_path: Path, debian_tree: Path) -> None:
     assert (tmp_path / "out.tar").exists()
     (tmp_path / "out.tar").unlink()
     (tmp_path / "elements/mine/cleanup.d/50-export").unlink()
-    built(
-        tmp_path, debian_tree, "mine", "no-final-image"
-    )  # what has the files is written all the same
+    built(tmp_path, debian_tree, "-t", "raw,tgz", "mine", "no-final-image")  # what has the files is written
     assert (tmp_path / "out.tgz").exists()
     assert not (tmp_path / "out.raw").exists()
