@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dib_py.target.guestfs import HOST_IN_APPLIANCE
+
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "centos7-stand-in"
 PROGRAMS = ("mmdebstrap", "rpmbuild", "rpmsign", "createrepo_c", "gpg", "mkfs.xfs", "qemu-img", "sfdisk")
 LONGEST = 1200  # seconds; one to two minutes on two idle cores
@@ -45,7 +47,7 @@ def stand_in() -> Path:
 
 def build(directory: Path, centos7: Path, port: int, *arguments: str, **environ: str) -> str:
     """What ``dib-py ARGUMENTS`` on the stand-in prints, with its repositories at a port of this machine."""
-    mirror = f"http://127.0.0.1:{port}"
+    mirror = f"http://{HOST_IN_APPLIANCE if 'guestfs' in arguments else '127.0.0.1'}:{port}"
     done = subprocess.run(
         [sys.executable, "-m", "dib_py", "--base", centos7 / "image.qcow2", "--trust-base", *arguments],
         cwd=directory,
