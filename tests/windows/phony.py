@@ -202,7 +202,7 @@ def _hives(guest: Guest) -> dict[str, bytes]:
     for name, keys in contents.items():
         if name not in guest.without:
             kept = {path: values for path, values in keys.items() if not _is_without(guest, f"{name}\\{path}")}
-            made[name] = _torn(hive(kept, name=name)) if name in guest.dirty else hive(kept, name=name)
+            made[name] = torn(hive(kept, name=name)) if name in guest.dirty else hive(kept, name=name)
     return made
 
 
@@ -210,7 +210,7 @@ def _is_without(guest: Guest, key: str) -> bool:
     return any(f"{key}\\".startswith(f"{name}\\") for name in guest.without)
 
 
-def _torn(content: bytes) -> bytes:
+def torn(content: bytes) -> bytes:
     """The hive with a first sequence number that went ahead of the second: what is missing is in its logs."""
     page = content[:4] + struct.pack("<II", 7, 6) + content[12:508]
     return page + struct.pack("<I", checksum(page)) + content[512:]
