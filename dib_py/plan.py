@@ -27,7 +27,7 @@ from dib_py.errors import FileError, UsageError, nearest
 from dib_py.extensions import OF_FILES, extension
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
 from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
-from dib_py.resolve import Resolution, requested_names, resolve
+from dib_py.resolve import NoOperatingSystem, Resolution, requested_names, resolve
 from dib_py.secrets import Mask
 from dib_py.settings import Settings
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dib_py.windows.declarations import Declared
 
 NO_FINAL_IMAGE = "no-final-image"  # an element with this in its name: diskimage-builder then writes no image
+SETUP_MEDIA = "windows-autounattend"  # the element by which a build makes a medium for Windows Setup, and no image
 COMMAND_LINE = "command-line"  # where scripts of --run are, below the merged hooks
 DECLARATION = "declaration"  # the kind of a step that is a declarative file for Windows
 
@@ -114,8 +115,15 @@ class Plan:
         return asked
 
     @property
+    def makes_media(self) -> bool:
+        """Whether what comes out is a medium for Windows Setup instead of an image."""
+        return SETUP_MEDIA in self.resolution.members
+
+    @property
     def outputs(self) -> tuple[Output, ...]:
         """The image's files in the order in which they were asked for."""
+        if self.makes_media:
+            return (Output(f"{self.settings.image_name.removesuffix('.iso')}.iso", "iso"),)
         name = self.settings.image_name
         return tuple(Output(f"{name}.{extension(kind)}", kind) for kind in self.formats)
 
@@ -184,7 +192,15 @@ def _plan(settings: Settings, catalog: Catalog, epoch: str) -> Plan:
     refuse_foreign(resolution)
     merged = merge(resolution, _allowed_names(settings))
     merged.refuse_unexecutable()
-    base, layout, environment = _start(settings, resolution, merged)
+    try:
+        base, layout, environment = _start(settings, resolution, merged)
+    except FileError as error:
+        if resolution.has_operating_system:
+            raise
+        raise NoOperatingSystem(
+            f"no element of the base image's operating system is named, and others ask for what it says: {error}",
+            hint="name it too, like debian; dib-py elements operating-system lists them",
+        ) from error
     plan = Plan(settings, resolution, base, layout, merged, packages.Packages(), environment, (), (), epoch)
     plan = _with_declarations(plan) if plan.is_for_windows else _with_packages(plan)
     return replace(plan, steps=tuple(_steps(plan)), warnings=(*_warnings(plan, catalog), *plan.warnings))
@@ -218,6 +234,8 @@ def _start(
     settings: Settings, resolution: Resolution, merged: MergedHooks
 ) -> tuple[BaseSpec | None, Layout | None, dict[str, str]]:
     """What the build starts on, a base image or a new disk, and the environment that goes with it."""
+    if SETUP_MEDIA in resolution.members:
+        return None, None, plan_environment(settings, resolution, merged)
     if _takes_base_apart_itself(settings, resolution):
         settings = replace(settings, base="")
     declaring = [element.base_image for element in resolution.elements if element.base_image is not None]

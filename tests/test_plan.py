@@ -145,6 +145,13 @@ def test_a_base_image_needs_no_elements(tmp_path: Path) -> None:
     assert list(lines(made))[1] == "elements  none"
 
 
+def test_elements_that_want_an_operating_system_beside_a_base_image() -> None:
+    settings = Settings(elements=("vm",), base="/images/base.qcow2", environ={"PATH": "/usr/bin:/bin"})
+    with pytest.raises(NoOperatingSystem, match="no element of the base image's operating system is named") as raised:
+        make_plan(settings)
+    assert "like debian" in raised.value.hint
+
+
 def test_the_most_particular_base_image_counts_if_all_its_variables_are_set(copy: Path) -> None:
     (copy / "frost" / "base-image.yaml").write_text("url: https://example.org/plain.qcow2\n")
     add(copy / "glacier" / "element-deps", "frost\n")
