@@ -10,6 +10,7 @@ import dib_py
 from dib_py import events
 from dib_py.events import Event
 from dib_py.phases import BY_DIRECTORY, Side
+from dib_py.render import verification
 from dib_py.render.measures import amount, count_of, duration
 from dib_py.render.profile import profiling
 
@@ -32,10 +33,9 @@ class PlainLines:
 
     def __call__(self, event: Event) -> None:
         make: Callable[[PlainLines, Event], Iterator[str]] | None = _LINES.get(event.kind)
-        if make is None:
-            return
         prefix = f"{stamp(event.at)} | " if self._timestamps else ""
-        self._stream.writelines(f"{prefix}{line}\n" for line in make(self, event))
+        said = verification.lines(event) if make is None else make(self, event)
+        self._stream.writelines(f"{prefix}{line}\n" for line in said)
         self._stream.flush()
 
     def _message(self, event: events.Message) -> Iterator[str]:

@@ -6,7 +6,6 @@ fork, and a child must not inherit a lock that a thread of ours holds.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,12 +19,10 @@ from rich.text import Text
 
 from dib_py import events
 from dib_py.events import Event
+from dib_py.render import verification
 from dib_py.render.measures import amount, clock, count_of, duration, size
-
-# Escape sequences and control characters of a hook's output would move the cursor of our own view.
-UNPRINTABLE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
+from dib_py.render.printable import one_line, printable
+from dib_py.render.verification_view import STYLES, Verifying, check_row
 
 _Step = events.StepStarted | events.StepFinished | events.LayerHit
 
@@ -48,6 +45,7 @@ class LiveView:
         self._step: events.StepStarted | None = None
         self._progress: events.Progress | None = None
         self._last = ""
+        self._verifying: Verifying | None = None
         self._drawn = 0.0
         self._over = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -83,6 +81,11 @@ class LiveView:
             if self._live.is_started:
                 self._refresh()
 
+    def _tick_from_now(self) -> None:
+        if self._live.is_started and not self._ticker:
+            self._ticker = threading.Thread(target=self._tick, name="live view", daemon=True)
+            self._ticker.start()
+
     def _end(self) -> None:
         """Leave the terminal to whoever writes next, such as the report of a failure."""
         self._over.set()
@@ -103,9 +106,7 @@ class LiveView:
     def _build_started(self, event: events.BuildStarted) -> None:
         self._started = event.at
         self._steps = event.steps
-        if self._live.is_started and not self._ticker:
-            self._ticker = threading.Thread(target=self._tick, name="live view", daemon=True)
-            self._ticker.start()
+        self._tick_from_now()
         self._say(
             f"{event.image}: {' '.join(event.elements)} ({count_of(event.steps, 'step')}, {event.target} target)",
             "bold",
@@ -167,6 +168,31 @@ class LiveView:
         self._end()
         self._say(f"done in {duration(event.seconds)}", "green")
 
+    def _verification_started(self, event: events.VerificationStarted) -> None:
+        if not self._ticker:
+            self._started = event.at
+        self._tick_from_now()
+        self._verifying = Verifying(event)
+        self._say(verification.title(event), "bold")
+
+    def _verification_goes_on(self, event: Event) -> None:
+        if self._verifying:
+            self._verifying(event)
+        if isinstance(event, events.CheckFinished):
+            self._console.print(_row(*check_row(event, unicode=self._unicode)))
+            if event.reason:
+                self._say(f"  {one_line(event.reason)}", STYLES.get(event.outcome, ""))
+        elif not isinstance(event, events.ConsoleOutput) and self._verbosity:
+            for line in verification.lines(event):
+                self._say(f"    {line}", "dim")
+
+    def _verification_finished(self, event: events.VerificationFinished) -> None:
+        self._verifying = None
+        first, *others = verification.finished(event)
+        self._say(first, STYLES.get(event.outcome, ""))
+        for line in others:
+            self._say(line)
+
     def _terminal_lent(self, event: events.TerminalLent) -> None:
         self._live.stop()
 
@@ -181,7 +207,10 @@ class LiveView:
 
     def _draw(self) -> RenderableType:
         now = time.time()
-        if self._step:
+        last = self._last
+        if self._verifying:
+            what, where, last = self._verifying.what(), self._verifying.where(now), self._verifying.last
+        elif self._step:
             what = Text.assemble(
                 (f"{self._step.phase}.d/{self._step.name}", "bold"), (f"  {self._step.element}", "dim")
             )
@@ -194,8 +223,8 @@ class LiveView:
         ]
         if self._progress:
             rows.append(self._bar(self._progress))
-        if self._last:
-            rows.append(Text(f"  {self._last}", style="dim", no_wrap=True, overflow="ellipsis"))
+        if last:
+            rows.append(Text(f"  {last}", style="dim", no_wrap=True, overflow="ellipsis"))
         return Group(*rows)
 
     def _bar(self, progress: events.Progress) -> RenderableType:
@@ -203,11 +232,6 @@ class LiveView:
         if not progress.total:
             return text
         return _row(text, ProgressBar(total=progress.total, completed=progress.done, width=24))
-
-
-def printable(text: str) -> str:
-    """The last state of a line that a program may have redrawn, without what would move the cursor."""
-    return UNPRINTABLE.sub("", text.rstrip("\r").rpartition("\r")[2]).expandtabs().rstrip()
 
 
 def _row(left: RenderableType, right: RenderableType, mark: RenderableType = "") -> Table:
@@ -232,6 +256,14 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "OutputKept": LiveView._output_kept,
     "BuildFinished": LiveView._build_finished,
     "BuildFailed": LiveView._build_failed,
+    "VerificationStarted": LiveView._verification_started,
+    "MachineStarted": LiveView._verification_goes_on,
+    "StageReached": LiveView._verification_goes_on,
+    "ConsoleOutput": LiveView._verification_goes_on,
+    "MachineEnded": LiveView._verification_goes_on,
+    "CheckStarted": LiveView._verification_goes_on,
+    "CheckFinished": LiveView._verification_goes_on,
+    "VerificationFinished": LiveView._verification_finished,
     "TerminalLent": LiveView._terminal_lent,
     "TerminalReturned": LiveView._terminal_returned,
 }

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from dib_py.render.terminal import printable
+from dib_py.render.printable import printable
 from dib_py.verify.result import Line
 
 FIRST = 256 * 1024  # bytes kept of the console's beginning

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from dib_py.events import Event
-from dib_py.render.terminal import LiveView, printable
+from dib_py.render.printable import printable
+from dib_py.render.terminal import LiveView
 
 GOLDEN = """\
 target host: KVM does not work here
