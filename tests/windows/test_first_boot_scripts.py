@@ -1,0 +1,168 @@
+"""The runner at work, in Wine: what Windows itself makes of it nobody here has seen."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dib_py.windows import firstboot
+from tests.windows.applying import subject
+from tests.windows.wine import Wine, started
+
+pytestmark = pytest.mark.slow
+
+RUN = r"C:\windows\Setup\FirstBoot\run.cmd"
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    with started(tmp_path_factory.mktemp("wine") / "prefix") as made:
+        yield made
+
+
+class FirstBoot:
+    """The FirstBoot directory of a phony guest, moved to where Wine's Windows has it."""
+
+    def __init__(self, wine: Wine, tmp_path: Path, scripts: dict[str, str], **variables: str) -> None:
+        self._wine = wine
+        one = subject(tmp_path)
+        guest = one.open()
+        for name, text in scripts.items():
+            path = tmp_path / "tools" / "firstboot.d" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            firstboot.apply(firstboot.parse(path, {"DIB_FIRSTBOOT_PAUSE": "0", **variables}), guest)
+        self.place = wine.windows / "Setup" / "FirstBoot"
+        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.copytree(one.planted.file("Windows/Setup/FirstBoot"), self.place)
+
+    def start(self) -> int:
+        """What the task does whenever Windows starts."""
+        return self._wine.script(RUN)
+
+    def names(self, directory: str) -> list[str]:
+        place = self.place / directory
+        return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+
+    def text(self, name: str) -> str:
+        return (self.place / name).read_text(errors="replace").replace("\r\n", "\n")
+
+    @property
+    def complete(self) -> list[str] | None:
+        path = self.place / "complete.txt"
+        return [line.strip() for line in self.text("complete.txt").splitlines()] if path.exists() else None
+
+
+def said(text: str) -> str:
+    return f">>%DIB_FIRSTBOOT%said.txt echo {text}\n"
+
+
+def test_scripts_run_once_in_order(wine: Wine, tmp_path: Path) -> None:
+    first = FirstBoot(
+        wine,
+        tmp_path,
+        {"100-c.cmd": said("c"), "9-a.cmd": said("a"), "20-b.cmd": "echo to the log\n" + said("b") + "exit 0\n"},
+    )
+    assert first.start() == 0
+    assert first.text("said.txt").split() == ["a", "b", "c"]
+    assert first.complete == ["complete"]
+    assert first.names("done") == ["0009-tools-a.cmd", "0020-tools-b.cmd", "0100-tools-c.cmd"]
+    assert first.names("scripts") == []
+    assert "to the log" in first.text("log.txt")
+    first.start()
+    assert first.text("said.txt").split() == ["a", "b", "c"]
+
+
+def test_what_fails_is_tried_again_and_does_not_hold_up_the_rest(wine: Wine, tmp_path: Path) -> None:
+    second_time = "if exist %DIB_FIRSTBOOT%once.txt exit /b 0\necho x >%DIB_FIRSTBOOT%once.txt\nexit /b 7\n"
+    first = FirstBoot(
+        wine,
+        tmp_path,
+        {"10-bad.cmd": said("bad") + "exit 5\n", "20-late.cmd": second_time, "30-good.cmd": said("good")},
+        DIB_FIRSTBOOT_TRIES="2",
+    )
+    first.start()
+    assert first.text("said.txt").split() == ["bad", "bad", "good"]
+    assert first.complete == ["complete", "failed 0010-tools-bad.cmd"]
+    assert first.names("failed") == ["0010-tools-bad.cmd"]
+    log = first.text("log.txt")
+    assert "0010-tools-bad.cmd ended with 5" in log
+    assert "0020-tools-late.cmd begins, try 2" in log
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "after"),
+    [
+        (1001, ["x"], ["x", "y"]),
+        (1641, ["x"], ["x", "y"]),
+        (1003, ["x"], ["x", "x"]),
+        (1002, ["x", "y"], ["x", "y", "x"]),
+        (3010, ["x", "y"], ["x", "y"]),
+    ],
+)
+def test_exit_codes_that_mean_a_restart(
+    wine: Wine, tmp_path: Path, code: int, before: list[str], after: list[str]
+) -> None:
+    first = FirstBoot(wine, tmp_path, {"10-x.cmd": said("x") + f"exit /b {code}\n", "20-y.cmd": said("y")})
+    first.start()
+    assert first.text("said.txt").split() == before
+    assert first.complete is None
+    assert ("restarts" in first.text("log.txt")) == (code in (1001, 1003, 3010))
+    first.start()
+    assert first.text("said.txt").split() == after
+    assert (first.complete is None) == (code in (1002, 1003))
+
+
+def test_what_wants_to_run_for_ever_ends(wine: Wine, tmp_path: Path) -> None:
+    first = FirstBoot(wine, tmp_path, {"10-x.cmd": "exit /b 1002\n"})
+    for _ in range(20):
+        assert first.complete is None
+        first.start()
+    assert first.complete == ["complete", "failed 0010-tools-x.cmd"]
+
+
+VALUES = {
+    "DIB_A": "plain words",
+    "DIB_B": 'a&b|c<d>e^f"g"(h) 100% %PATH% !x! ~ # = ; , \'',
+    "DIB_C": "C:\\Program Files\\x\\",
+    "DIB_D": "trailing blanks  ",
+}
+
+
+def test_variables_arrive_as_they_are_and_are_gone_afterwards(wine: Wine, tmp_path: Path) -> None:
+    text = ">%DIB_FIRSTBOOT%seen.txt set DIB_\nrem DIB_A DIB_B DIB_C DIB_D\n"
+    first = FirstBoot(wine, tmp_path, {"10-x.cmd": text, "20-y.cmd": ">%DIB_FIRSTBOOT%other.txt set DIB_\n"}, **VALUES)
+    first.start()
+    seen = dict(line.split("=", 1) for line in first.text("seen.txt").splitlines())
+    assert {name: seen[name] for name in VALUES} == VALUES
+    assert "DIB_A" not in first.text("other.txt")
+    assert first.names("environment") == []
+
+
+def test_nothing_runs_while_setup_does(wine: Wine, tmp_path: Path) -> None:
+    first = FirstBoot(wine, tmp_path, {"10-x.cmd": said("x")})
+    key = ("HKLM\\SYSTEM\\Setup", "/v", "SystemSetupInProgress")
+    wine.run("reg", "add", *key, "/t", "REG_DWORD", "/d", "1", "/f")
+    runner = wine.begin(RUN)
+    try:
+        time.sleep(3)  # the runner needs a tenth of that where nothing holds it up
+        assert first.names("done") == []
+        assert runner.poll() is None
+    finally:
+        wine.run("reg", "add", *key, "/t", "REG_DWORD", "/d", "0", "/f")
+        runner.wait(60)
+    assert first.complete == ["complete"]
+
+
+def test_the_bootstrap_takes_itself_back(wine: Wine, tmp_path: Path) -> None:
+    FirstBoot(wine, tmp_path, {"10-x.cmd": said("x")})
+    setup = "HKLM\\SYSTEM\\Setup"
+    wine.run("reg", "add", setup, "/v", "SetupType", "/t", "REG_DWORD", "/d", "2", "/f")
+    wine.run("reg", "add", setup, "/v", "CmdLine", "/d", "bootstrap.cmd", "/f")
+    assert wine.script(r"C:\windows\Setup\FirstBoot\bootstrap.cmd") == 0
+    assert "0x0" in wine.run("reg", "query", setup, "/v", "SetupType")
+    assert "bootstrap.cmd" not in wine.run("reg", "query", setup, "/v", "CmdLine")
