@@ -7,7 +7,7 @@ import secrets
 import shlex
 from typing import Any, ClassVar
 
-from dib_py.verify.checks import AgentRefused, Finding, Need, Subject, Unreachable, failed, passed
+from dib_py.verify.checks import AgentRefused, Answer, Finding, Need, Subject, Unreachable, failed, passed
 from dib_py.verify.checks.sections import ask
 from dib_py.verify.result import Evidence
 
@@ -17,7 +17,7 @@ _ADD = "useradd -m {user} || adduser -D {user}"
 _REMOVE = "userdel -r {user} || deluser --remove-home {user}"
 # su asks for the password whoever is not root; it reads it from standard input where there is no terminal
 _TRY = "su -s /bin/sh nobody -c {inner}"
-_INNER = "printf '%s\\n' {password} | su -s /bin/sh {user} -c 'id -un'"
+_INNER = "printf '%s\\n' {password} | su -s /bin/sh {user} -c 'echo in as $(id -un)'"
 
 
 class Qga:
@@ -56,7 +56,7 @@ class Qga:
         if before["add"].exit_code != 0:
             raise Unreachable(f"no account for the agent's test can be made: {before['add'].output}")
         try:
-            if before["before"].output.splitlines()[-1:] == [user]:
+            if _let_in(before["before"], user):
                 return failed("the guest lets anybody in without the right password", shown)
             encoded = base64.b64encode(password.encode()).decode()
             try:
@@ -67,9 +67,13 @@ class Qga:
         finally:
             ask(subject.shell, {"remove": _REMOVE.format(user=user)}, subject.limits.command)
         tried = Evidence("su before and after", f"{before['before'].output}\n{after.output}".strip())
-        if after.output.splitlines()[-1:] != [user]:
+        if not _let_in(after, user):
             return failed("the password that the agent set does not take effect", shown, tried)
         return passed(shown, tried)
+
+
+def _let_in(tried: Answer, user: str) -> bool:
+    return tried.output.endswith(f"in as {user}")  # what su asks has no line of its own
 
 
 def _enabled(info: Any) -> set[str]:

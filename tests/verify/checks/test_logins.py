@@ -140,7 +140,7 @@ class Guest:
         assert found
         given, user = found[1].strip("'\""), found[2]
         right = self.opens or self.passwords.get(user) == given
-        return (0, f"Password: \n{user}") if right else (1, "Password: \nsu: Authentication failure")
+        return (0, f"Password: in as {user}") if right else (1, "Password: su: Authentication failure")
 
     def subject(self, *missing: Need) -> Subject:
         subject = Subject(agent=Agent(self.agent), missing=frozenset(missing))
