@@ -35,6 +35,7 @@ from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target import CacheTree, Target
 from dib_py.target.choose import choose, choose_for_windows, open_target, refuse_foreign
+from dib_py.verify import accept
 
 # what the engine has in a build's directory, beside the hooks
 OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements")
@@ -70,9 +71,14 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
         events.warning(doubt)
     refuse_foreign(settings.arch)  # before anything is fetched
     guest.authorities(settings.ca_bundle, settings.environ)
+    if plan.makes_media:
+        from dib_py.windows import media_build  # no other build needs it
+
+        return media_build.build(plan, settings, subscribers)
     if settings.breakpoints:
         os.close(isolation.open_terminal())  # known to be there before anything starts
     output.check_output(settings, WINDOWS_IS_A_DISK if plan.is_for_windows else "")
+    accept.check_formats(settings)
     base = obtain(plan.base, settings, events) if plan.base else None
     with ExitStack() as stack:
         kept = None
@@ -80,6 +86,8 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
             kept = stack.enter_context(keeping(plan, base, store, events))
             if kept.walk.complete and (files := Outputs(store).unchanged(kept.walk.last_key, settings)):
                 _tell_unchanged(kept, files, events)
+                if settings.verify:
+                    accept.judge_again(files, settings, *subscribers)
                 return 0
         left = [one.step for one in kept.walk.steps[kept.walk.replayed :]] if kept else plan.steps
         for obstacle in obstacles(plan, left):
@@ -165,7 +173,10 @@ def _write_out(job: Job, image: Chain, worker: supervisor.Worker) -> list[Path]:
     if left_out := [name for name in job.settings.image_types if name not in formats]:
         worker.events.info(f"no image is written as {', '.join(left_out)}: there is {NO_FINAL_IMAGE}")
     tree = functools.partial(finished.opened, image, job.plan, job.base, job.target, worker)
-    return output.write_all(image, job.settings, worker.events, worker.partial, tree, formats) if formats else []
+    if not formats:
+        return []
+    judge = accept.judge(job.settings, worker)
+    return output.write_all(image, job.settings, worker.events, worker.partial, tree, formats, judge)
 
 
 def _shorten(job: Job, worker: supervisor.Worker, kept: Keeping, key: str) -> None:

@@ -291,6 +291,14 @@ class Settings:
         help="0 moves an existing image aside, with its date in its name, instead of replacing it",
     )
 
+    verify: bool = _output(
+        False,
+        "--verify",
+        env="DIB_PY_VERIFY",
+        kind="flag",
+        help="boot the image before it takes its name, as dib-py verify does; the build fails if it does not pass",
+    )
+
     target: str = _how(
         "auto",
         "--target",

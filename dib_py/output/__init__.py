@@ -9,7 +9,7 @@ from one archive of these, which exists nowhere as a whole.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +136,18 @@ class _Result:
     image: Partial
 
 
+@dataclass(frozen=True)
+class Written:
+    """An image that is whole, and the name that it is about to take; ``format`` as given to -t."""
+
+    format: str
+    path: Path
+    destination: Path
+
+
+Judge = Callable[[Sequence[Written]], None]
+
+
 def write_all(
     source: Chain,
     settings: Settings,
@@ -143,12 +155,14 @@ def write_all(
     naming: Naming = hidden_name,
     tree: OpenTree | None = None,
     formats: Collection[str] | None = None,
+    judge: Judge | None = None,
 ) -> list[Path]:
     """Write the disk ``source`` in every format of the settings, with checksum files, and return the images' paths.
 
     ``formats`` are those of them that are wanted, unless it is all. Either all of them take their names or, where one
     can't be written, none does. ``naming`` says what a file is called until then; ``tree`` opens the guest on that
-    disk, for formats that have its files.
+    disk, for formats that have its files. ``judge`` is asked when all are whole; what it raises keeps them from their
+    names.
     """
     with ExitStack() as stack:
         results = []
@@ -159,6 +173,8 @@ def write_all(
             results.append(_Result(driver, given, stack.enter_context(Partial(Path(given), naming))))
         _fill(results, source, settings, events, tree)
         sums = [_sums(result, settings, events, naming, stack) for result in results]
+        if judge is not None:
+            judge([Written(one.driver.name, one.image.path, one.image.destination) for one in results])
         for result, beside in zip(results, sums, strict=True):
             _publish(result, beside, settings, events)
     return [result.image.destination for result in results]

@@ -40,6 +40,7 @@ class Order:
     """What is to be verified, all decided: the image has been examined, and a profile has become its checks."""
 
     image: Path
+    name: Path  # what the image is called, where its file is not called so yet
     image_format: str
     virtual_size: int  # bytes
     digest: str
@@ -150,7 +151,7 @@ class Verification:
     def run(self) -> Verdict:
         """The verdict; HostError for what this machine lacks to verify anything."""
         order = self._order
-        self._events.emit(VerificationStarted(str(order.image), order.profile, [check.name for check in order.checks]))
+        self._events.emit(VerificationStarted(str(order.name), order.profile, [check.name for check in order.checks]))
         with ExitStack() as stack:
             offline = Offline(
                 order.image, order.image_format, self._directory, kvm=order.kvm, limit=order.limits.offline
@@ -315,7 +316,7 @@ class Verification:
         if booted and self._trouble is not None and outcome is not Outcome.PASSED:
             outcome, reason = Outcome.FAILED, f"{self._trouble.what} (it came to: {self._trouble.stage.word})"
         return Verdict(
-            image=str(order.image),
+            image=str(order.name),
             digest=order.digest,
             profile=order.profile,
             outcome=outcome,

@@ -45,7 +45,10 @@ DIRECTORY = "verify"  # in the build's directory
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody wants to know of an image; ``profile`` is empty where the checks were named one by one."""
+    """What somebody wants to know of an image; ``profile`` is empty where the checks were named one by one.
+
+    ``called`` is the image's name where its file has another one for now: the verdict is that image's.
+    """
 
     image: Path
     checks: tuple[Check, ...]
@@ -54,6 +57,11 @@ class Asked:
     again: bool = False  # whatever is known of it
     kept_console: Path | None = None
     terms: Mapping[str, str] = field(default_factory=lambda: {"memory": f"{MEMORY} MiB"})
+    called: Path | None = None
+
+    @property
+    def name(self) -> Path:
+        return self.called or self.image
 
 
 def verify(asked: Asked, settings: Settings, memory: Memory, *subscribers: Subscriber) -> Verdict:
@@ -74,7 +82,7 @@ def verify(asked: Asked, settings: Settings, memory: Memory, *subscribers: Subsc
             raise failure.error(code)
         answer.seek(0)
         verdict = from_json(answer.read().decode())
-    return finish(verdict, asked.image, events)
+    return finish(verdict, asked.name, events)
 
 
 def check_readable(image: Path) -> None:
@@ -101,11 +109,12 @@ def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) ->
     question = kept.Asked(
         digest, asked.profile, {check.name: check.version for check in asked.checks}, allowed.total, asked.terms
     )
-    if not asked.again and (known := kept.recall(asked.image, question)):
+    if not asked.again and (known := kept.recall(asked.name, question)):
         _tell_again(known, events)
         return known
     return Order(
         asked.image,
+        asked.name,
         image_format,
         size,
         digest,
@@ -145,13 +154,13 @@ def _answer(order: Order, worker: Worker, answer: IO[bytes]) -> None:
 def _keep_broken(asked: Asked, error: DibError, events: Events) -> Verdict:
     """The verdict on a file that no machine could boot, as it is no image, or not a whole one."""
     names = [check.name for check in asked.checks]
-    events.emit(VerificationStarted(str(asked.image), asked.profile, names))
+    events.emit(VerificationStarted(str(asked.name), asked.profile, names))
     reason = f"the image {error.message}"
     results = tuple(
         Result(check.name, check.proves, Outcome.NOT_RUN, reason, version=check.version) for check in asked.checks
     )
     verdict = Verdict(
-        str(asked.image),
+        str(asked.name),
         "",
         asked.profile,
         Outcome.FAILED,
@@ -161,7 +170,7 @@ def _keep_broken(asked: Asked, error: DibError, events: Events) -> Verdict:
         started=time.time(),
         terms=asked.terms,
     )
-    return finish(verdict, asked.image, events)
+    return finish(verdict, asked.name, events)
 
 
 def _tell_again(verdict: Verdict, events: Events) -> None:

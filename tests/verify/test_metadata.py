@@ -93,9 +93,9 @@ def test_what_is_not_there_is_not_found_and_remembered(metadata: Metadata) -> No
 @pytest.mark.root
 def test_the_service_has_its_address_in_a_network_of_its_own(seed: Seed, metadata: Metadata) -> None:
     def ask() -> str:
-        with served(metadata):
-            with urllib.request.urlopen(f"http://{METADATA_ADDRESS}/latest/meta-data/hostname", timeout=5) as answer:
-                return str(answer.read().decode())
+        url = f"http://{METADATA_ADDRESS}/latest/meta-data/hostname"
+        with served(metadata), urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
 
     assert apart(ask) == seed.host_name
     assert metadata.requests[0].path == "/latest/meta-data/hostname"
