@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dib_py.base.cache import image_cache
 from dib_py.digest import Memory
@@ -17,9 +18,10 @@ from dib_py.events import Events, Subscriber
 from dib_py.isolation import Worker
 from dib_py.output import Judge, Written
 from dib_py.settings import Settings
-from dib_py.verify import choice, kept
 from dib_py.verify.result import Outcome, Verdict
-from dib_py.verify.verify import Asked, carry_out, finish, prepare, verify
+
+if TYPE_CHECKING:  # what verifies costs a tenth of a second to load, which other builds need not pay
+    from dib_py.verify.verify import Asked
 
 FORMATS = ("qcow2", "raw", "vhdx", "vdi", "vhd", "vhd-fixed")  # that can be booted; the first that is there is
 
@@ -37,6 +39,8 @@ def judge(settings: Settings, worker: Worker) -> Judge | None:
     """What a build asks before its images take their names; None without --verify."""
 
     def ask(images: Sequence[Written]) -> None:
+        from dib_py.verify.verify import carry_out, finish, prepare
+
         image = min((one for one in images if one.format in FORMATS), key=lambda one: FORMATS.index(one.format))
         asked = _asked(image.path, image.destination)
         order = prepare(asked, settings, _memory(settings), worker.events)
@@ -56,6 +60,8 @@ def judge(settings: Settings, worker: Worker) -> Judge | None:
 
 def judge_again(files: Sequence[Path], settings: Settings, *subscribers: Subscriber) -> None:
     """The same for an image that is there already: OutputError if it does not pass. It stays."""
+    from dib_py.verify.verify import verify
+
     image = next(path for suffix in FORMATS for path in files if path.suffix == f".{suffix.partition('-')[0]}")
     verdict = verify(_asked(image, image), settings, _memory(settings), *subscribers)
     if verdict.outcome is Outcome.FAILED:
@@ -64,6 +70,9 @@ def judge_again(files: Sequence[Path], settings: Settings, *subscribers: Subscri
 
 
 def _asked(image: Path, called: Path) -> Asked:
+    from dib_py.verify import choice
+    from dib_py.verify.verify import Asked
+
     checks = choice.of_profile(choice.DEFAULT_PROFILE, choice.known())
     return Asked(image=image, checks=checks, profile=choice.DEFAULT_PROFILE, called=called)
 
@@ -78,6 +87,8 @@ def _warn(verdict: Verdict, events: Events) -> None:
 
 
 def _refusal(verdict: Verdict, image: Path) -> OutputError:
+    from dib_py.verify import kept
+
     return OutputError(
         f"the image does not pass: {verdict.reason}",
         hint=f"it is {shlex.quote(str(image))}; what was seen is in {shlex.quote(str(kept.page_path(image)))}",
