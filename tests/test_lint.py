@@ -219,8 +219,21 @@ class TestWhatIsLookedAt:
     def test_nothing_there(self, tmp_path: Path) -> None:
         with pytest.raises(ElementError, match="there are no elements"):
             lint([tmp_path])
-        with pytest.raises(ElementError, match="is not a directory"):
+        with pytest.raises(ElementError, match="is not there"):
             lint([tmp_path / "nowhere"])
+
+    def test_one_file(self, tmp_path: Path) -> None:
+        place = tmp_path / "e"
+        element(tmp_path, {HOOK: "#!/bin/sh\n", "x.md": "", "static/environment.d/x": "#!/bin/sh\n"})
+        assert {finding.code for finding in lint([place / HOOK]).findings} == {"executable"}
+        report = lint([place / "x.md", place / "static/environment.d/x"])
+        assert [(finding.path.name, finding.code) for finding in report.findings] == [
+            ("x", "executable"),
+            ("x.md", "mddocs"),
+        ]
+        assert (report.elements, report.files) == (1, 2)
+        with pytest.raises(ElementError, match="is in no element"):
+            lint([SAMPLES / "lint-bad.expected"])
 
     def test_binaries_and_leavings_are_let_be(self, tmp_path: Path) -> None:
         element(tmp_path, {"bin/x~": "#!/bin/bash\n", "bin/__pycache__/x.pyc": "#!/bin/bash\n"})
@@ -293,6 +306,16 @@ class TestCommand:
         assert "::error file=e/root.d/1%2C0,line=4,title=safe_sudo::potentially unsafe sudo: sudo echo 100%25\n" in (
             self.run(".", "--format", "github").stdout
         )
+
+    def test_names_of_elements(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        element(tmp_path / "more", {"x.md": ""}, name="mine")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("ELEMENTS_PATH", str(tmp_path / "more"))
+        assert self.run("mine").stdout == "more/mine/x.md:1: mddocs: is Markdown: documentation of elements is reStructuredText\n"
+        assert self.run("vm").stderr.startswith("nothing found in 1 element, ")
+        with pytest.raises(ElementError, match="'mime' is neither here nor an element") as raised:
+            self.run("mime")
+        assert "mine" in raised.value.hint
 
     def test_together(self, tmp_path: Path) -> None:
         for name in ("one", "two"):

@@ -13,7 +13,7 @@ from dib_py.lint.exclusions import ignored_by_git, ignored_codes
 from dib_py.lint.registry import COMBINATION_RULES, ELEMENT_RULES, FILE_RULES, Finding, Subject
 from dib_py.lint.sources import File, files_of
 from dib_py.phases import BY_DIRECTORY
-from dib_py.resolve import requested_names, resolve
+from dib_py.resolve import hint_for_unknown, requested_names, resolve
 from dib_py.settings import Settings
 
 __all__ = ["Finding", "Report", "codes", "lint"]
@@ -38,46 +38,83 @@ def codes() -> dict[str, str]:
 
 
 def lint(
-    directories: Sequence[Path], *, elements_path: Sequence[Path] = (), combinations: Iterable[Sequence[str]] = ()
+    places: Sequence[Path],
+    names: Sequence[str] = (),
+    *,
+    elements_path: Sequence[Path] = (),
+    combinations: Iterable[Sequence[str]] = (),
 ) -> Report:
-    """Look at all elements in ``directories``: each holds elements, is one, or is a repository with ``elements/``.
+    """Look at elements: each place is a directory that holds some, is one, or is a repository with ``elements/``; or a
+    file of an element, which alone counts then. ``names`` are those of elements that builds find.
 
     They may depend on each other, on what is on ``elements_path``, and on the built-in elements. ``combinations`` are
-    what a build would be asked for. Raises ElementError for a directory without elements and for a
+    what a build would be asked for. Raises ElementError for a place without elements and for a
     combination that does not resolve, FileError for an element-deps that is no text.
     """
-    collections = [_collection(directory) for directory in directories]
-    catalog = Catalog.load([*dict.fromkeys(parent for parent, _ in collections), *elements_path])
+    chosen = [_choose(place.resolve()) for place in places]
+    catalog = Catalog.load([*dict.fromkeys(one.parent for one in chosen), *elements_path])
     findings: set[Finding] = set()
-    files = 0
-    names = []
-    for parent, found in collections:
-        off = ignored_codes(parent)
-        seen = {element: list(files_of(element)) for element in found}
-        ignored = ignored_by_git(parent, (file.path for group in seen.values() for file in group))
+    elements: set[Path] = set()
+    files: set[Path] = set()
+    for one in (*chosen, *(_choose_name(name, catalog) for name in names)):
+        off = ignored_codes(one.parent)
+        seen = {element: list(files_of(element)) for element in one.elements}
+        ignored = ignored_by_git(one.parent, (file.path for group in seen.values() for file in group))
         for element, group in seen.items():
-            kept = [file for file in group if file.path not in ignored]
-            findings.update(f for f in _look_at(Subject(element, kept, catalog)) if f.code not in off)
-            files += len(kept)
-            names.append(element.name)
+            kept = [file for file in group if file.path not in ignored or file.path == one.file]
+            found = _look_at(Subject(element, kept, catalog))
+            findings.update(f for f in found if f.code not in off and one.file in (None, f.path))
+            files.update(file.path for file in kept if one.file in (None, file.path))
+            elements.add(element.path)
     for combination in combinations:
         findings.update(_look_at_combination(catalog, combination))
-    return Report(tuple(sorted(findings)), len(names), files)
+    return Report(tuple(sorted(findings)), len(elements), len(files))
 
 
-def _collection(directory: Path) -> tuple[Path, list[Element]]:
-    """The directory in which an element, or several, are found, and these."""
-    directory = directory.resolve()
-    if not directory.is_dir():
-        raise ElementError(f"'{directory}' is not a directory", hint="lint takes directories that hold elements")
-    if any((directory / mark).exists() for mark in _MARKS):
-        return directory.parent, [Element(directory.name, directory)]
-    if (directory / "elements").is_dir():
-        return _collection(directory / "elements")
-    found = [Element(path.name, path) for path in sorted(directory.iterdir()) if _is_element(path)]
+@dataclass(frozen=True)
+class _Chosen:
+    """Elements that are looked at and the directory that they are in; with ``file`` only that one's findings count."""
+
+    parent: Path
+    elements: tuple[Element, ...]
+    file: Path | None = None
+
+
+def _choose(place: Path) -> _Chosen:
+    if place.is_file():
+        return _choose_file(place)
+    if not place.is_dir():
+        raise ElementError(f"'{place}' is not there", hint="lint takes directories that hold elements, and their files")
+    if _is_marked(place):
+        return _Chosen(place.parent, (Element(place.name, place),))
+    if (place / "elements").is_dir():
+        return _choose(place / "elements")
+    found = tuple(Element(path.name, path) for path in sorted(place.iterdir()) if _is_element(path))
     if not found:
-        raise ElementError(f"there are no elements in '{directory}'", hint="an element is a directory with hooks")
-    return directory, found
+        raise ElementError(f"there are no elements in '{place}'", hint="an element is a directory with hooks")
+    return _Chosen(place, found)
+
+
+def _choose_file(file: Path) -> _Chosen:
+    # the outermost: what an element puts into a guest may look like one
+    place = next((directory for directory in reversed(file.parents) if _is_marked(directory)), None)
+    if place is None:
+        raise ElementError(f"'{file}' is in no element", hint="an element is a directory with hooks")
+    element = Element(place.name, place)
+    if file not in [one.path for one in files_of(element)]:
+        raise ElementError(f"lint does not look at '{file}'", where=str(place))
+    return _Chosen(place.parent, (element,), file)
+
+
+def _choose_name(name: str, catalog: Catalog) -> _Chosen:
+    element = catalog.get(name)
+    if element is None:
+        raise ElementError(f"'{name}' is neither here nor an element", hint=hint_for_unknown(catalog, name))
+    return _Chosen(element.path.parent, (element,))
+
+
+def _is_marked(directory: Path) -> bool:
+    return any((directory / mark).exists() for mark in _MARKS)
 
 
 def _is_element(path: Path) -> bool:
