@@ -311,11 +311,11 @@ class TestCommand:
         element(tmp_path / "more", {"x.md": ""}, name="mine")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("ELEMENTS_PATH", str(tmp_path / "more"))
-        assert self.run("mine").stdout == "more/mine/x.md:1: mddocs: is Markdown: documentation of elements is reStructuredText\n"
+        assert self.run("mine").stdout.startswith("more/mine/x.md:1: mddocs: is Markdown")
         assert self.run("vm").stderr.startswith("nothing found in 1 element, ")
-        with pytest.raises(ElementError, match="'mime' is neither here nor an element") as raised:
-            self.run("mime")
-        assert "mine" in raised.value.hint
+        error = self.run("mime").exception
+        assert isinstance(error, ElementError) and "'mime' is neither here nor an element" in str(error)
+        assert "mine" in error.hint
 
     def test_together(self, tmp_path: Path) -> None:
         for name in ("one", "two"):
