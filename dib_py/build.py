@@ -20,7 +20,7 @@ from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.element import builtin_elements_dir
 from dib_py.environment import Places
 from dib_py.errors import BaseError, DibError
-from dib_py.events import BuildFinished, BuildStarted, Events, OutputKept, Subscriber
+from dib_py.events import NO_TARGET, BuildFinished, BuildStarted, Events, OutputKept, Subscriber
 from dib_py.image_build import ImageBuild
 from dib_py.layers.keeping import Keeping, keeping
 from dib_py.layers.merge import LONGEST, merge_long
@@ -123,7 +123,7 @@ def _tell_unchanged(kept: Keeping, files: list[Path], events: Events) -> None:
     """A build in which nothing is left to do, as the events of one."""
     plan = kept.plan
     names = [element.name for element in plan.elements]
-    started = BuildStarted(plan.settings.image_name, names, "no", len(plan.steps))
+    started = BuildStarted(plan.settings.image_name, names, NO_TARGET, len(plan.steps))
     events.emit(started)
     kept.tell_hits(events)
     for path in files:

@@ -32,6 +32,9 @@ class Message(Event):
     text: str
 
 
+NO_TARGET = "no"  # of a build that has nothing to do with a guest's tree
+
+
 @dataclass(frozen=True)
 class BuildStarted(Event):
     image: str

@@ -10,6 +10,7 @@ import click
 
 from dib_py.cli.options import SettingsCommand
 from dib_py.disk.layout import Layout
+from dib_py.disk.size import shown as shown_size
 from dib_py.layers.walk import CLOSING
 from dib_py.obstacles import doubts, obstacles
 from dib_py.phases import ROOT
@@ -76,7 +77,12 @@ def _base(plan: Plan) -> str:
     if plan.base is not None:
         checksum = plan.base.checksum or "no checksum"
         image = f"image {plan.base} ({checksum}), from {plan.base.source}"
+        if media := plan.base.media:
+            edition = media.edition or "its only edition"
+            image += f"; of installation media, a disk of {shown_size(media.disk_size)} is made with {edition}"
         return image if plan.layout is None else f"{image}; its content moves to a {_disk(plan.layout)}"
+    if plan.makes_media:
+        return "none: a medium for Windows Setup is made"
     blank = "blank disk" if plan.layout is None else f"blank {_disk(plan.layout)}"
     filled = plan.resolution.has_operating_system and any(step.phase is ROOT for step in plan.steps)
     return f"{blank}; {plan.resolution.operating_system.name} fills it in root.d" if filled else blank

@@ -107,10 +107,8 @@ class LiveView:
         self._started = event.at
         self._steps = event.steps
         self._tick_from_now()
-        self._say(
-            f"{event.image}: {' '.join(event.elements)} ({count_of(event.steps, 'step')}, {event.target} target)",
-            "bold",
-        )
+        where = "" if event.target == events.NO_TARGET else f", {event.target} target"
+        self._say(f"{event.image}: {' '.join(event.elements)} ({count_of(event.steps, 'step')}{where})", "bold")
 
     def _step_started(self, event: events.StepStarted) -> None:
         self._begun += 1

@@ -24,6 +24,11 @@ class Generation:
         return f"Windows Server {self.name}" if self.server else f"Windows {self.name}"
 
     @property
+    def osinfo(self) -> str:
+        """The short id in libosinfo's database."""
+        return f"win{(self.driver_directory if self.server else self.name).casefold()}"
+
+    @property
     def has_driver_database(self) -> bool:
         """Whether Plug and Play knows drivers from ``SYSTEM\\DriverDatabase``; before, from CriticalDeviceDatabase."""
         return self.version >= (6, 2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dib_py.errors import BaseError, DiskError, UsageError
+from dib_py.plan import SETUP_MEDIA
+from dib_py.windows.setup_answers import SetupChoices
 
 if TYPE_CHECKING:
     from dib_py.plan import Plan
@@ -16,10 +18,25 @@ _ONE_OFFS = {
 }
 
 
+def _refuse_for_media(plan: Plan) -> None:
+    if plan.settings.base:
+        raise UsageError(
+            f"{SETUP_MEDIA} makes a medium for an installation, which starts from no image: {plan.settings.base}",
+            hint=f"leave --base (DIB_LOCAL_IMAGE) out, or name windows in the place of {SETUP_MEDIA}",
+        )
+    SetupChoices.of(plan.environment)
+    if (size := plan.settings.image_size) is not None:
+        raise UsageError(
+            f"--image-size {size}: {SETUP_MEDIA} makes no disk", hint="Windows Setup takes all of its disk"
+        )
+
+
 def refuse(plan: Plan) -> None:
     """Raise a DibError for what was asked for and makes no sense with Windows."""
     settings = plan.settings
-    if plan.base is None:
+    if plan.makes_media:
+        _refuse_for_media(plan)
+    elif plan.base is None:
         raise BaseError(
             "a Windows image is made from one that is there, and none is given",
             hint="--base FILE or DIB_LOCAL_IMAGE names an installed, sysprepped or applied image",

@@ -1,0 +1,121 @@
+"""A build whose result is a medium for Windows Setup: no image, no disk, no layers, but the same elements and plan."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+from dib_py import supervisor
+from dib_py.environment import DiskFacts, Places, architecture, build_variables
+from dib_py.errors import TargetError
+from dib_py.events import NO_TARGET, BuildFinished, BuildStarted, OutputWritten, Subscriber
+from dib_py.output.beside import Partial, check_directory
+from dib_py.phase_run import PhaseRun, Surroundings
+from dib_py.phases import EXTRA_DATA
+from dib_py.plan import Plan
+from dib_py.settings import GIB, Settings
+from dib_py.target import Output, Target, host_run
+from dib_py.target.host import with_sudo
+from dib_py.windows import configuration_set, iso_image
+from dib_py.windows.setup_answers import SetupChoices
+from dib_py.windows.setup_commands import VirtualMachine
+
+LABEL = "DIB_CONFIG"
+_ARCHITECTURES = {"amd64": "amd64", "arm64": "arm64", "i386": "x86"}  # Debian's names, and Microsoft's
+_MEDIA = "windows.iso"  # in commands, where nobody has said what the media are called
+
+
+def build(plan: Plan, settings: Settings, subscribers: Iterable[Subscriber]) -> int:
+    """Write the medium and return the exit code; DibError for what is wrong before work starts."""
+    check_directory(Path(plan.outputs[0].path))
+    supervisor.check_build_root(settings)
+    return supervisor.run(functools.partial(_work, plan, settings), settings, tuple(subscribers))
+
+
+def _work(plan: Plan, settings: Settings, worker: supervisor.Worker) -> None:
+    started = time.monotonic()
+    events = worker.events
+    names = [element.name for element in plan.elements]
+    events.emit(BuildStarted(settings.image_name, names, NO_TARGET, len(plan.steps)))
+    places = Places(worker.build_dir)
+    places.mount.mkdir(parents=True, exist_ok=True)
+    plan.stage(places.hooks)
+    plan.link_builtin_elements(places.elements)
+    _fetch(plan, settings, worker, places)
+    choices = SetupChoices.of(plan.environment)
+    scratch = places.build / "medium"
+    scratch.mkdir()
+    arch = _ARCHITECTURES[architecture(settings)]
+    made = configuration_set.compose(plan.declared.values(), choices, arch, scratch, plan.environment)
+    for line in made.told:
+        events.info(line)
+    destination = Path(plan.outputs[0].path)
+    with Partial(destination, worker.partial) as medium:
+        iso_image.write(made.tree, medium.path, LABEL)
+        medium.publish()
+    events.emit(OutputWritten(str(destination), "iso", destination.stat().st_size))
+    for line in _commands(plan, choices, destination, (made.tree / configuration_set.DRIVERS).is_dir()):
+        events.info(line)
+    events.emit(BuildFinished(time.monotonic() - started))
+
+
+def _fetch(plan: Plan, settings: Settings, worker: supervisor.Worker, places: Places) -> None:
+    """Hooks on this machine, which get what declarative files then place or read."""
+    target = cast(Target, _HostSide())  # nothing but such hooks runs here
+    around = Surroundings(
+        plan,
+        target,
+        worker.events,
+        places.build,
+        places.hooks,
+        Path.cwd(),
+        settings.hook_timeout,
+        plan.mask,
+        {},
+        None,
+        None,
+        None,
+    )
+    variables = build_variables(settings, plan.resolution, EXTRA_DATA, places=places, disk=DiskFacts())
+    PhaseRun(around, EXTRA_DATA, variables).run()
+
+
+class _HostSide:
+    """What of a target hooks on this machine need, where there is no guest."""
+
+    name = "host"
+
+    def run_host(
+        self,
+        argv: list[str],
+        *,
+        env: Mapping[str, str],
+        output: Output,
+        timeout: float | None = None,
+        cwd: Path | None = None,
+    ) -> int:
+        return host_run.run(
+            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
+        )
+
+    def usage(self) -> None:
+        raise TargetError("there is no disk")
+
+
+def _commands(plan: Plan, choices: SetupChoices, medium: Path, drivers: bool) -> Iterable[str]:
+    name = medium.stem
+    machine = VirtualMachine(
+        name=name,
+        config=medium,
+        media=plan.environment.get("DIB_WINDOWS_ISO") or _MEDIA,
+        disk=f"{name}.qcow2",
+        size=choices.disk_size // GIB,
+        os_variant=choices.generation.osinfo,
+        uefi=choices.uefi,
+        drivers=drivers,
+    )
+    yield f"to install with libvirt:\n{machine.virt_install()}"
+    yield f"to install with qemu alone:\n{machine.qemu()}"

@@ -1,0 +1,2 @@
+export DISTRO_NAME=windows
+export DIB_WINDOWS_SYSPREP=${DIB_WINDOWS_SYSPREP:-1}

@@ -1,0 +1,189 @@
+"""Elements that are written for images, on a medium for Windows Setup: what each becomes there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pycdlib
+import pytest
+
+from dib_py.errors import BaseError
+from dib_py.windows import answer_file, iso_image, reg_file
+from dib_py.windows.configuration_set import ConfigurationSet, compose
+from dib_py.windows.generations import GENERATIONS
+from dib_py.windows.hive import Hive, Value
+from dib_py.windows.new_hive import hive
+from dib_py.windows.setup_answers import SetupChoices
+from tests.windows import virtio_media
+from tests.windows.applying import read
+
+SPACES = {"u": answer_file.NAMESPACE}
+OURS = "$OEM$/$$/Setup/dib-py"
+ANSWERS = f"""\
+<unattend xmlns="{answer_file.NAMESPACE}">
+  <settings pass="oobeSystem">
+    <component name="Microsoft-Windows-Shell-Setup"><OOBE><HideEULAPage>true</HideEULAPage></OOBE></component>
+  </settings>
+  <settings pass="specialize">
+    <component name="Microsoft-Windows-Deployment">
+      <RunSynchronous xmlns:wcm="{answer_file.WCM}">
+        <RunSynchronousCommand wcm:action="add"><Order>1</Order><Path>theirs.exe</Path></RunSynchronousCommand>
+      </RunSynchronous>
+    </component>
+  </settings>
+</unattend>
+"""
+FILES = {
+    "registry.d/10-settings.reg": "Windows Registry Editor Version 5.00\r\n\r\n"
+    "[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Control\\Test]\r\n"
+    '"number"=dword:00000005\r\n"gone"=-\r\n\r\n'
+    "[-HKEY_LOCAL_MACHINE\\SOFTWARE\\Unwanted]\r\n\r\n"
+    '[HKEY_CURRENT_USER\\Control Panel\\Desktop]\r\n"Wallpaper"="C:\\\\w.bmp"\r\n',
+    "firewall.yaml": "- {name: web, rule: {protocol: tcp, ports: 80}}\n",
+    "files/Windows/System32/tool.txt": "a tool",
+    "files/ProgramData/app/app.conf": "of an application",
+    "firstboot.d/10-install.cmd": "echo %DIB_SECRET%\n",
+    "unattend.d/10-answers.xml": ANSWERS,
+}
+
+
+@pytest.fixture
+def element(tmp_path: Path) -> Path:
+    place = tmp_path / "elements/sample"
+    for name, text in FILES.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text, newline="")
+    return place
+
+
+@pytest.fixture
+def composed(tmp_path: Path, element: Path) -> Callable[..., ConfigurationSet]:
+    def compose_it(*elements: Path | str, generation: str = "2022", **variables: str) -> ConfigurationSet:
+        variables = {"DIB_SECRET": "hidden", **variables}
+        choices = SetupChoices(next(one for one in GENERATIONS if one.name == generation))
+        declared = read(elements or (element,), variables)
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        return compose(declared, choices, "amd64", scratch, variables)
+
+    return compose_it
+
+
+def lines(made: ConfigurationSet) -> list[str]:
+    """The commands of the specialize pass, in their order."""
+    root = ET.parse(made.tree / "Autounattend.xml").getroot()
+    return [one.text or "" for one in root.findall(".//u:settings[@pass='specialize']//u:Path", SPACES)]
+
+
+def test_files_go_where_setup_copies_them_from(composed: Callable[..., ConfigurationSet]) -> None:
+    tree = composed().tree
+    assert (tree / "$OEM$/$$/System32/tool.txt").read_text() == "a tool"
+    assert (tree / "$OEM$/$1/ProgramData/app/app.conf").read_text() == "of an application"
+    assert not [path for path in tree.rglob("*") if path.name in ("SYSTEM", "SOFTWARE", "NTUSER.DAT")]
+
+
+def test_keys_are_imported_under_their_running_names(composed: Callable[..., ConfigurationSet]) -> None:
+    made = composed()
+    text = (made.tree / OURS / "machine.reg").read_bytes().decode("utf-16")
+    assert (
+        '[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Control\\Test]\r\n"number"=dword:00000005\r\n"gone"=-' in text
+    )
+    assert "[-HKEY_LOCAL_MACHINE\\SOFTWARE\\Unwanted]" in text
+    assert "|LPort=80|" in text  # the firewall's rule
+    assert "ControlSet001" not in text
+    assert "ImageState" not in text  # what only says what the guest is to be
+    assert r"cmd.exe /d /c reg.exe import %SystemRoot%\Setup\dib-py\machine.reg" in lines(made)
+
+
+def test_what_is_for_users_goes_to_the_profile_of_new_ones(composed: Callable[..., ConfigurationSet]) -> None:
+    made = composed()
+    text = (made.tree / OURS / "users.reg").read_bytes().decode("utf-16")
+    assert "[HKEY_USERS\\dib-py\\Control Panel\\Desktop]" in text
+    told = lines(made)
+    load = next(number for number, line in enumerate(told) if "reg.exe load" in line)
+    assert [line.split()[4] for line in told[load : load + 3]] == ["load", "import", "unload"]
+
+
+def test_the_files_of_keys_are_what_another_program_reads(
+    composed: Callable[..., ConfigurationSet], tmp_path: Path
+) -> None:
+    made = composed()
+    empty = tmp_path / "SYSTEM"
+    keys = {r"CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy": (), r"CurrentControlSet\Control": ()}
+    empty.write_bytes(hive(keys))
+    text = (made.tree / OURS / "machine.reg").read_bytes().decode("utf-16")
+    blocks = [block for block in text.split("\r\n\r\n") if "\\SYSTEM\\" in block]
+    wanted = tmp_path / "system.reg"
+    wanted.write_text("\r\n\r\n".join([reg_file.HEADER, *blocks, ""]), newline="")
+    prefix = r"HKEY_LOCAL_MACHINE\SYSTEM"
+    subprocess.run(["hivexregedit", "--merge", "--prefix", prefix, empty, wanted], check=True)
+    assert Hive(empty).value(r"CurrentControlSet\Control\Test", "number") == Value.dword("number", 5)
+
+
+def test_answers_are_setups_own_and_those_of_elements(composed: Callable[..., ConfigurationSet]) -> None:
+    made = composed()
+    file = made.tree / "Autounattend.xml"
+    subprocess.run(["xmllint", "--noout", file], check=True)
+    root = ET.parse(file).getroot()
+    assert [one.get("pass") for one in root.findall("u:settings", SPACES)] == ["windowsPE", "specialize", "oobeSystem"]
+    assert root.findtext(".//u:UseConfigurationSet", namespaces=SPACES) == "true"
+    assert lines(made)[-1] == "theirs.exe"  # after the keys are there
+    orders = [one.text for one in root.findall(".//u:settings[@pass='specialize']//u:Order", SPACES)]
+    assert orders == [str(number + 1) for number in range(len(orders))]
+    deployed = ET.parse(made.tree / OURS / "unattend.xml").getroot()
+    assert [one.get("pass") for one in deployed.findall("u:settings", SPACES)] == ["specialize", "oobeSystem"]
+
+
+def test_first_boot_is_set_up_and_closed_to_users(composed: Callable[..., ConfigurationSet]) -> None:
+    made = composed()
+    assert (made.tree / "$OEM$/$$/Setup/Scripts/SetupComplete.cmd").is_file()
+    scripts = made.tree / "$OEM$/$$/Setup/FirstBoot"
+    assert len(list((scripts / "scripts").iterdir())) == 1
+    assert "hidden" in next((scripts / "environment").iterdir()).read_text()
+    closing = [line for line in lines(made) if "icacls.exe" in line]
+    assert len(closing) == 1
+    assert r"%SystemRoot%\Setup\FirstBoot /inheritance:r" in closing[0]
+
+
+def test_drivers_that_fit_are_taken_with_all_their_files(
+    composed: Callable[..., ConfigurationSet], tmp_path: Path
+) -> None:
+    media = tmp_path / "virtio-win.iso"
+    virtio_media.write_iso(virtio_media.media(["2k22", "w10"]), media)
+    made = composed("virtio", DIB_VIRTIO_WIN=str(media))
+    assert {"viostor", "vioscsi", "NetKVM"} <= {path.name for path in (made.tree / "drivers").iterdir()}
+    files = {path.name for path in (made.tree / "drivers/viostor").iterdir()}
+    assert {"viostor.inf", "viostor.cat", "viostor.sys"} <= files
+    text = (made.tree / "Autounattend.xml").read_text()
+    assert r"<Path>E:\drivers</Path>" in text
+    assert any(line.startswith("driver viostor ") for line in made.told)
+
+
+def test_a_medium_without_drivers_for_that_windows_is_refused(
+    composed: Callable[..., ConfigurationSet], tmp_path: Path
+) -> None:
+    media = tmp_path / "virtio-win.iso"
+    virtio_media.write_iso(virtio_media.media(["w7"]), media)
+    with pytest.raises(BaseError, match="viostor"):
+        composed("virtio", DIB_VIRTIO_WIN=str(media))
+
+
+def test_boot_entries_are_left_out_and_told(composed: Callable[..., ConfigurationSet], element: Path) -> None:
+    (element / "bcd.yaml").write_text("objects: {bootmgr: {timeout: 0}}\n")
+    assert any("sample/bcd.yaml is left out" in line for line in composed().told)
+
+
+def test_the_iso_has_the_tree_under_its_names(composed: Callable[..., ConfigurationSet], tmp_path: Path) -> None:
+    made = composed()
+    file = tmp_path / "config.iso"
+    iso_image.write(made.tree, file, "DIB_CONFIG")
+    image = pycdlib.PyCdlib()
+    image.open(str(file))
+    found = {f"{top.rstrip('/')}/{name}" for top, _, names in image.walk(udf_path="/") for name in names}
+    image.close()
+    expected = {f"/{path.relative_to(made.tree).as_posix()}" for path in made.tree.rglob("*") if path.is_file()}
+    assert expected == found - {"/README.TXT"}
+    assert "/Autounattend.xml" in found
