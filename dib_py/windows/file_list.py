@@ -9,6 +9,10 @@ r"""``files.yaml``: files whose place or content depends on variables, archives,
       source: ${DIB_APP_MSI}               # of this machine, or beside files.yaml; a directory too
     - path: C:\App
       unpack: ${DIB_APP_ZIP}
+    - path: C:\agent.msi
+      medium: ${DIB_VIRTIO_WIN}            # an ISO, or a directory
+      member: guest-agent/agent-x86_64.msi
+      architecture: amd64                  # for guests of that one only
     - path: C:\Tools\tool.exe
       fetched: tool.exe                    # which a hook of extra-data.d put into $TMP_HOOKS_PATH
     - remove: C:\pagefile.sys
@@ -27,16 +31,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dib_py.errors import FileError, TargetError
-from dib_py.windows import placing
+from dib_py.errors import FileError, HostError, TargetError
+from dib_py.windows import placing, virtio_media
+from dib_py.windows.medium import Medium
 from dib_py.windows.volume import Access
 from dib_py.windows.yaml_node import Node, read
 
 if TYPE_CHECKING:
     from dib_py.windows.installation import Installation
 
-_KINDS = ("content", "source", "fetched", "unpack")
-_KEYS = ("path", *_KINDS, "access", "newlines", "encoding", "strip")
+_KINDS = ("content", "source", "fetched", "unpack", "medium")
+_KEYS = ("path", *_KINDS, "access", "architecture", "newlines", "encoding", "strip", "member")
+_BELONGS = {"newlines": "content", "encoding": "content", "strip": "unpack", "member": "medium"}
+_ARCHITECTURES = ("amd64", "x86", "arm64")
 _ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
 
 
@@ -45,7 +52,8 @@ class Entry:
     """One entry: a ``path`` from C: and what is to be there.
 
     ``content`` is that of a file; else ``source`` is of this machine, or None to remove what is there. ``unpack`` means
-    that the source is an archive, of whose paths the first ``strip`` names are left out.
+    that the source is an archive, of whose paths the first ``strip`` names are left out; a ``member`` is that of a
+    medium. An ``architecture`` is the only one that it is for.
     """
 
     path: str
@@ -53,6 +61,8 @@ class Entry:
     source: Path | None = None
     unpack: bool = False
     strip: int = 0
+    member: str = ""
+    architecture: str = ""
     fetched: bool = False
     access: Access | None = None
     line: int = field(compare=False, default=0)
@@ -79,12 +89,16 @@ def reads(wanted: FileList) -> Iterator[Path]:
 
 def apply(wanted: FileList, guest: Installation) -> None:
     for entry in wanted.entries:
+        if entry.architecture not in ("", guest.facts.architecture):
+            continue
         if entry.content is not None:
             placing.write(entry.content, entry.path, guest, entry.access)
         elif entry.source is None:
             guest.volume.remove(placing.in_guest(entry.path, guest))
         elif entry.unpack:
             _unpack(entry, wanted.path, guest)
+        elif entry.member:
+            _fetch(entry, guest)
         elif entry.source.is_dir():
             _place_tree(entry.source, entry, guest)
         elif entry.source.is_file():
@@ -101,6 +115,23 @@ def _place_tree(directory: Path, entry: Entry, guest: Installation) -> None:
             guest.volume.make_directory(placing.in_guest(path, guest), entry.access or Access.PUBLIC)
         else:
             placing.place(file.source, path, guest, entry.access)
+
+
+def _fetch(entry: Entry, guest: Installation) -> None:
+    assert entry.source is not None
+    with tempfile.TemporaryDirectory(prefix="dib-py-") as scratch, virtio_media.opened(entry.source) as medium:
+        file = Path(scratch) / "file"
+        medium.fetch(_found(medium, entry.member), file)
+        placing.place(file, entry.path, guest, entry.access)
+
+
+def _found(medium: Medium, member: str) -> str:
+    """A file of a medium, by its name without regard to case; TargetError where there is none."""
+    wanted = member.strip("/").casefold()
+    for path in medium.paths():
+        if path.strip("/").casefold() == wanted:
+            return path
+    raise TargetError(f"{medium.name} has no {member}")
 
 
 def _unpack(entry: Entry, where: Path, guest: Installation) -> None:
@@ -129,25 +160,29 @@ def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
     path = placing.normal_path(entries["path"].text(), node.path, entries["path"].line)
     access = _access(entries)
     [kind] = kinds
-    if "strip" in entries and kind != "unpack":
-        raise entries["strip"].error("strip is for what is unpacked")
+    for key, owner in _BELONGS.items():
+        if key in entries and kind != owner:
+            raise entries[key].error(f"{key} goes with {owner}, not with {kind}")
+    architecture = _architecture(entries)
     if kind == "content":
-        return Entry(path, content=_content(entries), access=access, line=node.line)
-    for key in ("newlines", "encoding"):
-        if key in entries:
-            raise entries[key].error(f"{key} is for content that stands here")
+        content = _content(entries)
+        return Entry(path, content=content, access=access, architecture=architecture, line=node.line)
     if kind == "fetched":
         source = Path(variables.get("TMP_HOOKS_PATH", "")) / entries[kind].text()
     else:
         source = _source(entries[kind])
     if kind == "unpack":
         _check_archive(source, entries[kind])
+    elif kind == "medium":
+        _check_medium(source, node, entries)
     strip = entries["strip"].number(100) if "strip" in entries else 0
     return Entry(
         path,
         source=source,
         unpack=kind == "unpack",
         strip=strip,
+        member=entries["member"].text() if "member" in entries else "",
+        architecture=architecture,
         fetched=kind == "fetched",
         access=access,
         line=node.line,
@@ -161,6 +196,15 @@ def _access(entries: Mapping[str, Node]) -> Access | None:
         return Access[entries["access"].text().upper()]
     except KeyError as error:
         raise entries["access"].error(f"{entries['access'].value!r} is neither public nor private") from error
+
+
+def _architecture(entries: Mapping[str, Node]) -> str:
+    if "architecture" not in entries:
+        return ""
+    found = entries["architecture"].text()
+    if found not in _ARCHITECTURES:
+        raise entries["architecture"].error(f"{found!r} is none of {', '.join(_ARCHITECTURES)}")
+    return found
 
 
 def _content(entries: Mapping[str, Node]) -> bytes:
@@ -201,3 +245,13 @@ def _check_archive(source: Path, node: Node) -> None:
         raise node.error(f"{source} is no zip archive that can be read: {error}") from error
     except FileError as error:
         raise node.error(f"{source}: {error.message}") from error
+
+
+def _check_medium(source: Path, node: Node, entries: Mapping[str, Node]) -> None:
+    if "member" not in entries:
+        raise node.error("member is missing: which file of the medium?")
+    try:
+        with virtio_media.opened(source) as medium:
+            _found(medium, entries["member"].text())
+    except (HostError, TargetError) as error:
+        raise entries["medium"].error(error.message, hint=error.hint) from error

@@ -39,6 +39,7 @@ class Kind:
 
 # In the order in which they are applied in their phase; kinds of one place are applied together, by number and name.
 KINDS = (
+    Kind("requirements", "requires.yaml", PRE_INSTALL, "requirements"),
     Kind("drivers", "drivers.yaml", PRE_INSTALL, "drivers"),
     Kind("files", "files", PRE_INSTALL, "placing", whole=True),
     Kind("file list", "files.yaml", PRE_INSTALL, "file_list"),

@@ -6,11 +6,14 @@ r"""The YAML form of ``registry.d``: a list of keys with their values, which tak
       values:
         fDenyTSConnections: {dword: 0}
         Idle: {dword: "${DIB_IDLE:-600}", when: DIB_RDP = 1}
+        Level: {dword: "${DIB_LEVEL}", names: {low: 1, high: 3}}
+        Mode: {sz: "${DIB_MODE:-Fast}", allowed: [Fast, Slow]}
         Gone: "-"
     - key: -HKLM\SOFTWARE\Old
 
 A value is a mapping with its type (``sz expand_sz multi_sz dword qword binary none``); ``"@"`` is the default value,
-and ``{type: 0xffff0012, binary: 01 ff}`` one of any other type. A name that begins with ``-`` deletes a key, the text
+and ``{type: 0xffff0012, binary: 01 ff}`` one of any other type. What a variable may hold is said by ``allowed``, or by
+``names``, which also says what each stands for. A name that begins with ``-`` deletes a key, the text
 ``-`` deletes a value.
 """
 
@@ -34,6 +37,7 @@ from dib_py.windows.yaml_node import Node, read
 __all__ = ["apply", "parse"]
 
 _TYPES = ("sz", "expand_sz", "multi_sz", "dword", "qword", "binary", "none")
+_CHOICES = ("allowed", "names")
 _TEXTS = {"sz": SZ, "expand_sz": EXPAND_SZ}
 _HINT = "one type with its content, as in {dword: 1}; or '-' to delete the value"
 
@@ -68,11 +72,27 @@ def _value(name: str, node: Node) -> Value | Absent:
     if "type" in node.value:
         entries = node.mapping(("type", "binary"), needs=("binary",))
         return Value(name, entries["type"].number(), _bytes(entries["binary"]))
-    entries = node.mapping(_TYPES)
-    if len(entries) != 1:
-        raise node.error(f"{name or '@'} has {'no type' if not entries else 'more than one type'}", hint=_HINT)
-    [(kind, content)] = entries.items()
-    return _typed(kind, name, content)
+    entries = node.mapping((*_TYPES, *_CHOICES))
+    typed = {kind: content for kind, content in entries.items() if kind in _TYPES}
+    if len(typed) != 1:
+        raise node.error(f"{name or '@'} has {'no type' if not typed else 'more than one type'}", hint=_HINT)
+    [(kind, content)] = typed.items()
+    return _typed(kind, name, _chosen(name, content, entries))
+
+
+def _chosen(name: str, content: Node, entries: Mapping[str, Node]) -> Node:
+    """What is to be stored, where only some texts make sense."""
+    if "names" in entries:
+        known = entries["names"].mapping()
+        chosen = known.get(content.text())
+        if chosen is None:
+            raise content.error(f"{name}: {content.value!r} is none of {', '.join(known)}")
+        return chosen
+    if "allowed" in entries:
+        texts = [item.text() for item in entries["allowed"].sequence()]
+        if content.text() not in texts:
+            raise content.error(f"{name}: {content.value!r} is none of {', '.join(texts)}")
+    return content
 
 
 def _typed(kind: str, name: str, content: Node) -> Value:

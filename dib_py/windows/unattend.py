@@ -57,11 +57,15 @@ def warnings(wanted: AnswerFile) -> Iterator[str]:
 
 
 def check(wanted: AnswerFile, guest: Installation) -> None:
-    """BaseError for an image that Setup is through with."""
+    """BaseError for an image that Setup is through with, unless nothing of the file applies."""
+    if not len(wanted.tree):
+        return
     refusals.refuse(refusals.answer_file(guest.facts))
 
 
 def apply(wanted: AnswerFile, guest: Installation) -> None:
+    if not len(wanted.tree):
+        return
     place = guest.windows(PLACE)
     before = guest.volume.read(place) if guest.volume.exists(place) else b""
     tree = answer_file.read_ours(before)

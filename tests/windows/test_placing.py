@@ -119,6 +119,10 @@ def test_every_kind_of_entry(tmp_path: Path) -> None:
         archive.writestr("app-1.0/readme.txt", "text")
     (tmp_path / "element" / "static" / "below").mkdir(parents=True)
     (tmp_path / "element" / "static" / "below" / "s.txt").write_text("static")
+    for name in ("qemu-ga-x86_64.msi", "qemu-ga-i386.msi"):
+        path = tmp_path / "medium" / "guest-agent" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
     text = r"""
 - path: C:\Program Files\App\app.conf
   content: |
@@ -127,6 +131,8 @@ def test_every_kind_of_entry(tmp_path: Path) -> None:
 - {path: '%SystemRoot%\Setup\Files\app.msi', source: "${DIB_MSI}", access: private}
 - {path: C:\App, unpack: "${DIB_ZIP}", strip: 1}
 - {path: /Static, source: static}
+- {path: C:\agent.msi, medium: "${DIB_MEDIUM}", member: Guest-Agent/qemu-ga-x86_64.msi, architecture: amd64}
+- {path: C:\agent.msi, medium: "${DIB_MEDIUM}", member: guest-agent/qemu-ga-i386.msi, architecture: x86}
 - {path: C:\Tools\tool.exe, fetched: tool.exe}
 - {remove: C:\PageFile.sys}
 - {path: C:\never.txt, content: x, when: DIB_PATH = b}
@@ -137,15 +143,17 @@ def test_every_kind_of_entry(tmp_path: Path) -> None:
         "DIB_PATH": "C:\\a",
         "DIB_MSI": str(tmp_path / "app.msi"),
         "DIB_ZIP": str(tmp_path / "app.zip"),
+        "DIB_MEDIUM": str(tmp_path / "medium"),
         "TMP_HOOKS_PATH": str(hooks),
     }
     wanted = listed(tmp_path, text, **variables)
     assert set(file_list.reads(wanted)) == {
         tmp_path / "app.msi",
         tmp_path / "app.zip",
+        tmp_path / "medium",
         tmp_path / "element" / "static",
     }
-    with pytest.raises(TargetError, match=r"files.yaml:9: there is no tool.exe that a hook"):
+    with pytest.raises(TargetError, match=r"files.yaml:11: there is no tool.exe that a hook"):
         file_list.apply(wanted, one.open())
     (hooks / "tool.exe").write_text("tool")
     file_list.apply(wanted, one.open())
@@ -159,6 +167,7 @@ def test_every_kind_of_entry(tmp_path: Path) -> None:
         "App/readme.txt": b"text",
         "Static/below/s.txt": b"static",
         "Tools/tool.exe": b"tool",
+        "agent.msi": b"qemu-ga-x86_64.msi",
         "wide.txt": "a\nb".encode("utf-16"),
         "empty.txt": b"",
     }
@@ -182,10 +191,14 @@ def test_every_kind_of_entry(tmp_path: Path) -> None:
         ("- {path: a, source: ''}", ":1: no file is named"),
         ("- {path: a, source: /dev/null}", ":1: .*neither a file nor a directory"),
         ("- {path: a, unpack: files.yaml}", ":1: .*no zip archive"),
-        ("- {path: a, content: x, strip: 1}", ":1: strip is for"),
-        ("- {path: a, fetched: x, encoding: utf-8}", ":1: encoding is for"),
+        ("- {path: a, content: x, strip: 1}", ":1: strip goes with unpack"),
+        ("- {path: a, fetched: x, encoding: utf-8}", ":1: encoding goes with content"),
         ("- {path: a, content: x, encoding: latin-1}", ":1: 'latin-1' is none of"),
         ("- {path: a, content: x, access: world}", ":1: 'world' is neither public nor private"),
+        ("- {path: a, medium: .}", ":1: member is missing"),
+        ("- {path: a, medium: ., member: no.msi}", ":1: .* has no no.msi"),
+        ("- {path: a, medium: files.yaml, member: no.msi}", ":1: .*no ISO image"),
+        ("- {path: a, content: x, architecture: x64}", ":1: 'x64' is none of amd64"),
         ("- {remove: a, content: x}", ":1: unknown key content"),
     ],
 )

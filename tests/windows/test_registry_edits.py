@@ -23,6 +23,8 @@ YAML = r"""
     qword: {qword: 18446744073709551615}
     binary: {binary: "01 02,fe FF"}
     none: {none: }
+    chosen: {dword: "${DIB_LEVEL}", names: {low: 1, high: 3}}
+    allowed: {sz: "${DIB_LEVEL}", allowed: [low, high]}
     odd: {type: 0xffff0012, binary: 6100 0000}
     gone: "-"
     maybe: {dword: 1, when: DIB_NAME = other}
@@ -48,10 +50,12 @@ def test_the_yaml_form_has_every_type(tmp_path: Path) -> None:
         Value.qword("qword", 2**64 - 1),
         Value.binary("binary", b"\1\2\xfe\xff"),
         Value("none", 0, b""),
+        Value.dword("chosen", 3),
+        Value.string("allowed", "high"),
         Value("odd", 0xFFFF0012, b"a\0\0\0"),
         Absent("gone"),
     )
-    assert from_yaml(tmp_path, YAML, DIB_NAME="B") == (
+    assert from_yaml(tmp_path, YAML, DIB_NAME="B", DIB_LEVEL="high") == (
         KeyEdit(r"HKLM\SOFTWARE\Every Type", wanted),
         KeyEdit(r"HKLM\SYSTEM\CurrentControlSet\Services\Old", deleted=True),
         KeyEdit(r"HKLM\SOFTWARE\Empty"),
@@ -76,6 +80,8 @@ def test_the_yaml_form_has_every_type(tmp_path: Path) -> None:
         ("- key: HKLM\\SOFTWARE\n  values:\n    a: {multi_sz: ['']}", 3, "empty string"),
         ('- key: HKLM\\SOFTWARE\n  values:\n    a: {sz: "a\\0b"}', 3, "ends at a NUL"),
         ("- key: -HKLM\\SOFTWARE\\A\n  values:\n    a: {sz: x}", 2, "deleted has no values"),
+        ("- key: HKLM\\SOFTWARE\n  values:\n    a: {dword: x, names: {low: 1}}", 3, "a: 'x' is none of low"),
+        ("- key: HKLM\\SOFTWARE\n  values:\n    a: {sz: x, allowed: [y, z]}", 3, "a: 'x' is none of y, z"),
         ("- key: HKLM\\SOFTWARE\n  values:\n    a: {dword: '${DIB_A}'}", 3, "DIB_A is not set"),
     ],
 )
@@ -88,7 +94,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: in
 def test_both_forms_do_the_same_to_a_guest(tmp_path: Path) -> None:
     first, second = subject(tmp_path / "1"), subject(tmp_path / "2")
     (tmp_path / "10-x.yaml").write_text(YAML)
-    edits = reg_yaml.parse(tmp_path / "10-x.yaml", {"DIB_NAME": "B"})
+    edits = reg_yaml.parse(tmp_path / "10-x.yaml", {"DIB_NAME": "B", "DIB_LEVEL": "high"})
     (tmp_path / "10-x.reg").write_bytes(reg_file.write(edits))
     for one, wanted in ((first, edits), (second, reg_file.parse(tmp_path / "10-x.reg", {}))):
         guest = one.open()
@@ -134,7 +140,7 @@ def test_a_guest_without_the_hive_is_told_with_the_line(tmp_path: Path) -> None:
 def test_another_program_merges_the_same(tmp_path: Path) -> None:
     one = subject(tmp_path)
     (tmp_path / "10-x.yaml").write_text(YAML)
-    wanted = reg_yaml.parse(tmp_path / "10-x.yaml", {"DIB_NAME": "B"})
+    wanted = reg_yaml.parse(tmp_path / "10-x.yaml", {"DIB_NAME": "B", "DIB_LEVEL": "high"})
     # it knows one prefix, and does not delete a value that is missing
     edits = tuple(
         KeyEdit(edit.key, tuple(value for value in edit.values if isinstance(value, Value)))

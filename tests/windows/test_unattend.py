@@ -185,6 +185,17 @@ def test_an_image_that_will_never_read_it_is_refused(tmp_path: Path, state: str 
         apply(one, document("<ComputerName>*</ComputerName>"))
 
 
+def test_a_file_of_which_nothing_applies_needs_nothing(tmp_path: Path) -> None:
+    one = subject(tmp_path, Guest(image_state=COMPLETE))
+    path = tmp_path / "a.xml"
+    path.write_text(f'{HEAD}<settings pass="specialize" dib:when="DIB_A = 1"/></unattend>')
+    guest = one.open()
+    wanted = unattend.parse(path, {"DIB_A": "2"})
+    unattend.check(wanted, guest)
+    unattend.apply(wanted, guest)
+    assert not one.planted.file("Windows/Panther/unattend.xml").exists()
+
+
 def test_passes_that_are_over_are_told(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_text(document("<x/>", of="windowsPE"))
