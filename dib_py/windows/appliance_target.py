@@ -7,30 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py.errors import DiskError
 from dib_py.target import Output, guestfs_layout, host_run
 from dib_py.target.guestfs import GuestfsTarget
-from dib_py.target.guestfs_appliance import Appliance
 from dib_py.target.host import TREE_NAME, with_sudo
 from dib_py.windows import appliance_disk, partitions
-from dib_py.windows.appliance_disk import WindowsDisk
+from dib_py.windows.volume import Volume
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Those of an image: C:, what starts it unless that is C: itself, and whether they can be written."""
+
+    system: Volume
+    boot: Volume | None
+    are_writable: bool = True
 
 
 class WindowsTarget(GuestfsTarget):
     """See :class:`dib_py.target.Target`; what needs a guest's root is for Linux only."""
 
-    @property
-    def appliance(self) -> Appliance:
-        """What rooms for Windows ask libguestfs by, while the target is entered."""
-        return self._appliance
-
-    def open_disk(self, *, discard_session: bool = False) -> WindowsDisk:
-        """Mount the volumes of the one Windows on the disk, see :func:`dib_py.windows.appliance_disk.open_disk`."""
+    def open_volumes(self, *, discard_session: bool = False) -> Volumes:
+        """Mount those of the one Windows on the disk, see :func:`dib_py.windows.appliance_disk.open_disk`."""
         disk = appliance_disk.open_disk(self._appliance, discard_session=discard_session)
         self._mounts = list(disk.mounts)
-        return disk
+        return Volumes(
+            disk.volume(self._appliance),
+            disk.boot_volume(self._appliance),
+            appliance_disk.is_writable(self._appliance, appliance_disk.SYSTEM_POINT),
+        )
 
     def grow(self) -> None:
         """Make C: fill the disk, which has just grown; to be called before it is mounted.

@@ -27,7 +27,7 @@ from dib_py.phases import EXTRA_DATA, PHASES, Phase
 from dib_py.plan import DECLARATION, Plan, Step
 from dib_py.settings import Settings
 from dib_py.step_output import StepLog
-from dib_py.windows import appliance_disk, refusals
+from dib_py.windows import refusals
 from dib_py.windows.appliance_target import WindowsTarget
 from dib_py.windows.installation import Installation, open_installation
 from dib_py.windows.refusals import Refusal
@@ -90,26 +90,14 @@ class WindowsBuild:
         discard_session = _is_set(self._plan.environment.get(refusals.DISCARD_SESSION, ""))
         if self._settings.image_size is not None and self._begin.reached is None:
             self._target.grow()
-        disk = self._target.open_disk(discard_session=discard_session)
-        appliance = self._target.appliance
+        volumes = self._target.open_volumes(discard_session=discard_session)
         scratch = self._places.build / HIVES
         scratch.mkdir(exist_ok=True)
-        guest = open_installation(
-            disk.volume(appliance), disk.boot_volume(appliance), scratch, dict(self._plan.environment)
-        )
+        guest = open_installation(volumes.system, volumes.boot, scratch, dict(self._plan.environment))
         facts = guest.facts
         self._events.info(f"base image: {facts.product} ({facts.full_version}), {facts.architecture}")
-        refusals.refuse(self._refusals(guest))
+        refusals.refuse(_refusals(guest, volumes.are_writable))
         return guest
-
-    def _refusals(self, guest: Installation) -> Iterator[Refusal]:
-        found = list(refusals.installation(guest.facts, guest.variables))
-        yield from found
-        if not found and not appliance_disk.is_writable(self._target.appliance, appliance_disk.SYSTEM_POINT):
-            yield Refusal(
-                "its volume can be read only: ntfs-3g dares not write it",
-                "start it once more, run chkdsk, and shut it down with: shutdown /s /t 0",
-            )
 
     def _check(self, guest: Installation) -> None:
         """Have all that is left to apply look at the image."""
@@ -195,6 +183,16 @@ def _of(step: Step) -> Iterator[None]:
         raise
     except OSError as error:
         raise TargetError(f"this could not be applied: {error}", where=str(step.source)) from error
+
+
+def _refusals(guest: Installation, are_writable: bool) -> Iterator[Refusal]:
+    found = list(refusals.installation(guest.facts, guest.variables))
+    yield from found
+    if not found and not are_writable:
+        yield Refusal(
+            "its volume can be read only: ntfs-3g dares not write it",
+            "start it once more, run chkdsk, and shut it down with: shutdown /s /t 0",
+        )
 
 
 def _is_set(value: str) -> bool:
