@@ -367,7 +367,7 @@ class Boot:
                 return
 
     def _await_shell(self) -> None:
-        if self._doors.shell.open(lambda: self._closing.is_set() or self._doors_stay_closed()):
+        if self._doors.shell.open(self._doors_stay_closed, self._closing):
             self._note(f"commands can be run by {self._doors.shell.name}")
             self.board.up(Need.SHELL)
             self._await_cloud_init()

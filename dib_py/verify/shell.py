@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import threading
-import time
 from collections.abc import Callable
 
 from dib_py.errors import DibError
@@ -15,7 +14,7 @@ from dib_py.verify.console import Console
 from dib_py.verify.ssh import Ssh
 
 _TRY_WITHIN = 30.0  # seconds for a door to prove itself
-_AGAIN = 3.0  # seconds between tries
+_AGAIN = 1.0  # seconds between tries
 _PROBE = "id -u"
 
 
@@ -31,7 +30,6 @@ class Shell:
         self._board = board
         self._timeout = timeout
         self._door: Callable[[str, float], Answer] | None = None
-        self._opened = threading.Event()
         self.name = ""  # of the door that opened
 
     def run(self, script: str, timeout: float | None = None) -> Answer:
@@ -40,19 +38,20 @@ class Shell:
             raise Unreachable("no door into the guest is open")
         return self._door(script, self._timeout if timeout is None else timeout)
 
-    def open(self, closed: Callable[[], bool]) -> bool:
-        """Try what may be open until something is, or ``closed`` says that it won't; whether something was."""
+    def open(self, hopeless: Callable[[], bool], ending: threading.Event) -> bool:
+        """Try what may be open until something is, until it is ``hopeless`` or ``ending``; whether something was."""
         doors: tuple[tuple[str, Need, Callable[[str, float], Answer]], ...] = (
             ("the guest agent", Need.AGENT, self._by_agent),
             ("ssh", Need.SSH, self._by_ssh),
             ("the console", Need.CLOUD_INIT, self._by_console),  # the user has no password before
         )
-        while not closed():
+        while not hopeless():
             for name, need, door in doors:
                 if self._board.is_up(need) and self._opens(door):
                     self.name, self._door = name, door
                     return True
-            time.sleep(_AGAIN)
+            if ending.wait(_AGAIN):
+                break
         return False
 
     def _opens(self, door: Callable[[str, float], Answer]) -> bool:

@@ -31,7 +31,7 @@ from dib_py.verify.seed import make_seed, write_disk
 GIB = 1024**3
 GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
 _EXPLAIN_WITHIN = 90.0  # seconds to look at an image whose boot got nowhere
-_LAST_WORDS = 10.0  # seconds for checks to notice that the machine is gone
+_LAST_WORDS = 5.0  # seconds for checks to notice that the machine is gone
 _DOORS = frozenset(Need) - {Need.IMAGE}
 
 
