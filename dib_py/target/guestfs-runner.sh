@@ -68,7 +68,7 @@ job() {
         set +m
         echo "$nonce $BASHPID" >"$work/running"
         "$verb" "$space"
-    } <"$input" >&"$out" 2>&1 3>&- &
+    } <"$input" >&"$out" 2>&1 3>&- {out}>&- &
     exec 2>/dev/null # bash would report how the program died
     wait "$!"
     status=$?
