@@ -20,9 +20,11 @@ from dib_py.host_files import HostFiles
 from dib_py.phases import EXTRA_DATA, ROOT, Phase, Side
 from dib_py.plan import COMMAND_LINE, DECLARATION
 from dib_py.reading import Reader
+from dib_py.state import build_path
 
 if TYPE_CHECKING:
     from dib_py.plan import Plan, Step
+    from dib_py.windows.declarations import Declared
 
 TARGET = Path(__file__).parent / "target"
 WINDOWS = Path(__file__).parent / "windows"
@@ -39,6 +41,7 @@ class StepKeys:
         cache = image_cache(plan.settings)
         self._host = HostFiles(plan.settings.environ, Memory(cache / "digests" if os.access(cache, os.W_OK) else None))
         self._variables: dict[Phase, Mapping[str, str]] = {}
+        self._declarations: dict[str, keys.StepInputs] = {}
         self._engine = keys.Engine(library(), epoch, secret, self._host.of_value, mask=plan.mask, runner=runner_text())
 
     @property
@@ -91,17 +94,31 @@ class StepKeys:
 
     def _of_declaration(self, step: Step) -> keys.StepInputs:
         """A declarative file counts with what it asks for; nothing else of a build gets to where it is applied."""
-        declared = self._plan.declared[step.name]
-        path = declared.declaration.path
-        return keys.StepInputs(
-            phase=step.phase.directory,
-            name=step.name,
-            kind=step.kind,
-            content=self._tree(path).encode() if path.is_dir() else path.read_bytes(),
-            host_files={read.name: self._tree(read) for read in declared.reads if read.exists()},
-            variables=declared.variables,
-            applier=applier(),
-        )
+        known = self._declarations.get(step.name)
+        if known is None:
+            declared = self._plan.declared[step.name]
+            path = declared.declaration.path
+            known = self._declarations[step.name] = keys.StepInputs(
+                phase=step.phase.directory,
+                name=step.name,
+                kind=step.kind,
+                content=self._tree(path).encode() if path.is_dir() else path.read_bytes(),
+                host_files={**self._named_trees(declared), **self._read_trees(declared)},
+                variables=declared.variables,
+                applier=applier(),
+            )
+        return known
+
+    def _named_trees(self, declared: Declared) -> Mapping[str, str]:
+        """The directories of this machine that a declaration's variables name; files count by their variables."""
+        return {
+            name: self._tree(Path(value))
+            for name, value in declared.variables.items()
+            if value.startswith("/") and not value.startswith(str(build_path())) and Path(value).is_dir()
+        }
+
+    def _read_trees(self, declared: Declared) -> Mapping[str, str]:
+        return {path.name: self._tree(path) for path in declared.reads if path.exists()}
 
     def _packages_of(self, step: Step) -> tuple[str, ...] | None:
         """The list that a hook of our package-installs reads, which is all that it reads; None for other steps."""
