@@ -106,7 +106,7 @@ def test_a_program_that_takes_too_long_is_killed_and_the_next_one_runs(runner: R
 @pytest.mark.parametrize(("root", "space"), SPACES)
 def test_programs_have_the_standard_files_open_and_no_others(runner: Runner, root: str, space: str) -> None:
     """LVM's complain of others, and a daemon would keep them. Here 4 is of the test."""
-    script = "for fd in 3 {5..20}; do { : >&$fd; } 2>/dev/null && echo $fd; done; echo none"
+    script = "for fd in 3 {5..20}; do (: >&$fd) 2>/dev/null && echo $fd; done; echo none"
     assert run(runner, "bash", "-c", script, root=root, space=space) == (0, b"none\n")
 
 
