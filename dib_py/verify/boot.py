@@ -30,7 +30,6 @@ _AFTERMATH = 2.0  # seconds for the guest to say more about what is wrong
 _SSH_AGAIN = 2.0
 _AGENT_WITHIN = 15.0
 _CLOUD_INIT_AGAIN = 3.0
-_FIRMWARE_SAYS = 64 * 1024  # bytes of its log that are looked at; the guest's software can write there too
 _JOIN_WITHIN = 5.0
 _RESULT = "/run/cloud-init/result.json"  # written when the last of cloud-init's stages has ended
 _IN_GUEST = (Need.LOGIN, Need.AGENT, Need.SSH, Need.SHELL, Need.CLOUD_INIT)
@@ -122,7 +121,7 @@ class Boot:
         accelerator = "kvm" if self._hardware.kvm else "tcg"
         self._given.events.emit(MachineStarted(self.boot, accelerator, self._hardware.firmware.value))
         self.board.up(Need.MACHINE)
-        for work in (self._watch, self._read_firmware_log, self._await_ssh, self._await_shell):
+        for work in (self._watch, self._await_ssh, self._await_shell):
             self._start(work)
         return self
 
@@ -268,6 +267,9 @@ class Boot:
     def _on_machine_event(self, name: str, data: dict[str, Any]) -> None:
         if name == "ENDED":
             self._on_end(int(data["code"]))
+        elif name == "FIRMWARE":
+            if self._opened.wait(_JOIN_WITHIN):
+                self._doors.console.hint(data["line"])
         elif name == "SHUTDOWN":
             self._ended_by_itself = bool(data.get("guest"))
         elif name == "RESET" and data.get("guest"):
@@ -395,17 +397,6 @@ class Boot:
         self.board.up(need)
 
     # -- what is told
-    def _read_firmware_log(self) -> None:
-        """SeaBIOS says here, and nowhere else, what it boots from."""
-        seen, rest = 0, b""
-        with contextlib.suppress(OSError):
-            while data := self._machine.firmware_log.recv(4096):
-                seen += len(data)
-                if seen < _FIRMWARE_SAYS:
-                    *lines, rest = (rest + data).split(b"\n")
-                    for line in lines:
-                        self._doors.console.hint(line.decode("ascii", "replace"))
-
     def _tell(self) -> None:
         """Say how far it is: the console's last line as often as somebody can read it, not as it comes."""
         stage = self.stage

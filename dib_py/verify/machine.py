@@ -31,6 +31,7 @@ AGENT_PORT = "agent"  # the id of the agent's port in events
 _PROGRAMS = {"x86_64": "qemu-system-x86_64"}
 _END_WITHIN = 10.0  # seconds for a qemu that was killed
 _FIRMWARE_LOG = 0x402  # the port at which SeaBIOS says what it does
+_FIRMWARE_SAYS = 64 * 1024  # bytes of that which are looked at; the guest's software can write there too
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def make_overlay(overlay: Path, below: Path, below_format: str, size: int | None
 class Machine:
     """Powered on while open; killed at the end, if it has not ended by itself.
 
-    ``told`` gets qemu's events, and ``ENDED`` with the exit code once the process has ended, in threads of this class.
+    ``told`` gets qemu's events, in threads of this class; besides them ``FIRMWARE``, with each line that SeaBIOS says to
+    nobody else, and ``ENDED``, with the exit code, once the process has ended.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Machine:
     def __enter__(self) -> Machine:
         self._directory.mkdir(parents=True, exist_ok=True)
         pairs = {name: socketpair(AF_UNIX, SOCK_STREAM) for name in ("serial", "firmware", "agent", "qmp")}
-        self.serial, self.firmware_log, self.agent, control = (ours for ours, _ in pairs.values())
+        self.serial, self._firmware_log, self.agent, control = (ours for ours, _ in pairs.values())
         theirs = {name: pair[1] for name, pair in pairs.items()}
         try:
             argv = [*_bound_to_us(), program(), *self._arguments({name: one.fileno() for name, one in theirs.items()})]
@@ -111,6 +113,7 @@ class Machine:
                 one.close()
         self._watch = threading.Thread(target=self._wait, name="qemu", daemon=True)
         self._watch.start()
+        threading.Thread(target=self._read_firmware_log, name="firmware", daemon=True).start()
         try:
             self._qmp = Qmp(control, self._told)
         except HostError as error:
@@ -162,8 +165,19 @@ class Machine:
         code = self.process.wait()
         self._told("ENDED", {"code": code})
 
+    def _read_firmware_log(self) -> None:
+        """Read it to its end, whoever wants it: the guest stands still while nobody does."""
+        seen, rest = 0, b""
+        with contextlib.suppress(OSError):
+            while data := self._firmware_log.recv(4096):
+                seen += len(data)
+                if seen < _FIRMWARE_SAYS:
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        self._told("FIRMWARE", {"line": line.decode("ascii", "replace")})
+
     def _close(self, *others: socket) -> None:
-        for one in (self.serial, self.firmware_log, self.agent, *others):
+        for one in (self.serial, self._firmware_log, self.agent, *others):
             one.close()
 
     def _why(self) -> str:
