@@ -3,8 +3,8 @@
 A subcommand is one only as the very first argument, so ``dib-py -- plan`` builds an element named plan. Commands are
 imported when they are asked for. Only this module exits, and no error of a user's making ends in a traceback.
 
-Exit codes: 0 done; 1 an error, told in one message; a failed hook's own; 130 and 143 for SIGINT and SIGTERM; 141 when
-the reader of the output has gone.
+Exit codes: 0 done; 1 an error, told in one message (2 for commands whose 1 means something else); a failed hook's own;
+130 and 143 for SIGINT and SIGTERM; 141 when the reader of the output has gone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SUBCOMMANDS = {
     "explain": "say which steps of a build run, and why",
     "shell": "open a shell in the middle of a build, or where one failed",
     "verify": "boot an image, and say whether it is what a cloud expects",
+    "inspect": "say what is inside an image",
+    "diff": "say how an image differs from another",
     "elements": "list elements, or show one",
     "graph": "draw how elements depend on each other",
     "new": "begin an element",
@@ -39,6 +41,7 @@ CLASSIC = frozenset({"disk-image-create", "ramdisk-image-create"})
 VERBOSE = re.compile(r"-[a-z]*v[a-z]*|--verbose")
 _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)  # what print and flush raise; a build takes care of its own
 ENDED_BY_READER = 128 + 13  # as if by SIGPIPE
+TROUBLE = {"diff": 2}  # what an error is for commands whose 1 means something else
 
 
 def main(argv: Sequence[str] | None = None, program: str = "") -> int:
@@ -72,29 +75,29 @@ def _run(module: str, words: list[str], program: str) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except DibError as error:
-        return _tell(str(error), error.hint, error.exit_code)
+        return _tell(str(error), error.hint, TROUBLE.get(module, error.exit_code))
     except click.ClickException as error:
-        return _tell(" ".join(error.format_message().split()), "", 1)
+        return _tell(" ".join(error.format_message().split()), "", TROUBLE.get(module, 1))
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
         raise
     except OSError as error:
         if module == "build" or error.errno not in _UNWRITABLE or error.filename is not None:
-            return _tell_bug(error, words)
+            return _tell_bug(error, words, module)
         _leave_pipe()
-        return _tell(f"standard output can't be written: {error.strerror}", "", 1)
+        return _tell(f"standard output can't be written: {error.strerror}", "", TROUBLE.get(module, 1))
     except Exception as error:  # a bug: whatever it is, the user gets one line and a way to tell us more
-        return _tell_bug(error, words)
+        return _tell_bug(error, words, module)
 
 
-def _tell_bug(error: Exception, words: list[str]) -> int:
+def _tell_bug(error: Exception, words: list[str], module: str) -> int:
     if any(VERBOSE.fullmatch(word) for word in words):
         traceback.print_exception(error)
         hint = ""
     else:
         hint = "this is a bug of dib-py; run it again with -v for the traceback"
-    return _tell(f"internal error: {type(error).__name__}: {error}", hint, 1)
+    return _tell(f"internal error: {type(error).__name__}: {error}", hint, TROUBLE.get(module, 1))
 
 
 def _tell(message: str, hint: str, exit_code: int) -> int:

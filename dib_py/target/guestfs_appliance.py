@@ -41,6 +41,7 @@ class Machine:
     vcpus: int = 0
     kvm: bool = False
     launch_timeout: float = LAUNCH_TIMEOUT
+    network: bool = True
 
 
 def stable_name(device: str) -> str:
@@ -127,7 +128,7 @@ class Appliance:
             handle.set_backend_setting("force_tcg", "1")
         handle.set_memsize(machine.memory)
         handle.set_smp(machine.vcpus or len(os.sched_getaffinity(0)))
-        handle.set_network(True)
+        handle.set_network(machine.network)
         handle.add_drive_opts(
             "",
             format="raw",

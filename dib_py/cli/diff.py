@@ -1,0 +1,43 @@
+"""``dib-py diff BASE IMAGE``: what was changed between two images, without running or changing anything of them.
+
+Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 for trouble.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from dib_py.cli.options import parse
+from dib_py.inside.difference import compare, to_json
+from dib_py.inside.difference_text import lines
+from dib_py.inside.guests import find
+from dib_py.inside.opening import ending_in_order, opened
+
+DIFFERENT = 1
+TROUBLE = 2
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="print JSON, as dib_py/schema/diff.json describes it")
+def command(base: Path, image: Path, as_json: bool) -> int:
+    """Say how IMAGE differs from BASE: files, registry and boot configuration of Windows, packages of Linux.
+
+    Nobody needs to vouch for the images: each is looked at in an appliance of its own, and both stay as they are. The
+    exit code is 0 if nothing differs, 1 if something does, and 2 if that can't be found out.
+    """
+    settings = parse([], os.environ)
+    with ending_in_order(), opened(base, settings) as old:
+        before = old, find(old)
+        with opened(image, settings) as new:
+            found = compare(before, (new, find(new)))
+    if as_json:
+        click.echo(to_json(str(base), str(image), found))
+    else:
+        for line in lines(found):
+            click.echo(line)
+    return 0 if found.is_empty else DIFFERENT
