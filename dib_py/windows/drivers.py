@@ -2,7 +2,7 @@ r"""``drivers.yaml``: which drivers an image gets, and where they come from.
 
 ::
 
-    source: ${DIB_VIRTIO_WIN:-/usr/share/virtio-win}    # an ISO, a directory, or a distribution's package
+    source: ${DIB_VIRTIO_WIN:-/usr/share/virtio-win}     # an ISO, a directory, or a distribution's package
     stage: Program Files\Virtio-Win                      # where all their files are kept in the guest
     drivers:
       - viostor                                          # must fit; whether it starts at boot its INF file says
@@ -11,7 +11,8 @@ r"""``drivers.yaml``: which drivers an image gets, and where they come from.
       - {name: nvme-of-mine, boot: true}                 # needed before there is a disk, whatever its INF file says
       - {name: qxldod, when: DIB_QXL = 1}
 
-A name is a directory on the medium, or an INF file's without its ``.inf``. Directories named for a generation and an
+A ``source`` that is written in the file itself may be a path from there on: an element can bring its drivers. A name is
+a directory on the medium, or an INF file's without its ``.inf``. Directories named for a generation and an
 architecture are heeded wherever they stand above the INF file; a medium without such directories has one INF file for
 all, in which the sections for the image's Windows are looked for.
 """
@@ -52,20 +53,21 @@ def parse(path: Path, variables: Mapping[str, str]) -> Drivers:
     """A ``drivers.yaml``; FileError with the line for what is wrong, or a source that is not on this machine."""
     root = read(path, variables)
     entries = root.mapping(_KEYS, needs=("source", "drivers"))
-    source = Path(entries["source"].text())
-    if not source.is_absolute():
-        raise entries["source"].error(f"source must be an absolute path, not {source}")
+    written = entries["source"].text()
+    if not written:
+        raise entries["source"].error("source is empty")
+    is_variable = any(variables.get(name) == written for name in sorted(templating.names(path.read_bytes())))
+    source = (Path.cwd() if is_variable else path.parent.absolute()) / written
     fetched = variables.get("TMP_HOOKS_PATH", "")
     if not source.exists() and not (fetched and source.is_relative_to(fetched)):
         raise entries["source"].error(
             f"there is no {source}, from which drivers are taken",
             hint="DIB_VIRTIO_WIN names virtio-win.iso where it was downloaded; or install the package virtio-win",
         )
-    named = templating.names(path.read_bytes())
     return Drivers(
         path,
         source,
-        any(variables.get(name) == str(source) for name in sorted(named)),
+        is_variable,
         _stage(entries.get("stage")),
         tuple(_wanted(node) for node in entries["drivers"].sequence()),
     )

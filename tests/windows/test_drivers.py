@@ -14,7 +14,7 @@ import pytest
 
 from dib_py import process
 from dib_py.errors import BaseError, FileError, HostError
-from dib_py.windows.drivers import Drivers, parse
+from dib_py.windows.drivers import Drivers, parse, reads
 from dib_py.windows.hive import Value
 from tests.windows import virtio_media
 from tests.windows.applying import Subject, subject
@@ -450,7 +450,8 @@ def test_a_boot_driver_can_be_kept_from_starting_at_boot(tmp_path: Path, iso: Pa
     [
         ("source: /nowhere\n", "drivers.yaml:1: drivers is missing"),
         ("source: /nowhere\ndrivers: []\n", "drivers.yaml:1: there is no /nowhere, from which drivers are taken"),
-        ("source: here\ndrivers: []\n", "drivers.yaml:1: source must be an absolute path, not here"),
+        ("source: here\ndrivers: []\n", "/mine/here, from which drivers are taken"),
+        ("source: ''\ndrivers: []\n", "drivers.yaml:1: source is empty"),
         ("source: /\nstage: a/b?\ndrivers: []\n", "drivers.yaml:2: a/b?: Windows does not allow a file named 'b?'"),
         ("source: /\nstage: '\\'\ndrivers: []\n", "drivers.yaml:2: stage must be a directory of C:, not C: itself"),
         ("source: /\ndrivers:\n- {name: a, boots: true}\n", "drivers.yaml:3: unknown key boots"),
@@ -464,6 +465,16 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line(tmp_path: Path, yaml: s
     with pytest.raises(FileError) as failure:
         parse(path, {})
     assert str(failure.value).endswith(message)
+
+
+def test_paths_are_those_of_the_user_or_of_the_element(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = element(tmp_path, "source: ${DIB_MINE:-brought}\ndrivers: []\n") / "drivers.yaml"
+    (path.parent / "brought").mkdir()
+    (tmp_path / "given.iso").touch()
+    monkeypatch.chdir(tmp_path)
+    brought, given = parse(path, {}), parse(path, {"DIB_MINE": "given.iso"})
+    assert (brought.source, list(reads(brought))) == (path.parent / "brought", [path.parent / "brought"])
+    assert (given.source, list(reads(given))) == (tmp_path / "given.iso", [])  # a variable's file is counted as such
 
 
 def test_conditions_and_hooks_that_fetch(tmp_path: Path) -> None:
