@@ -15,11 +15,12 @@ from dib_py.layers.keeping import lenders
 from dib_py.layers.record import Record
 from dib_py.layers.store import Store, store_directory
 from dib_py.layers.walk import Walk, walk
-from dib_py.plan import Plan, Step, make_plan
+from dib_py.plan import DECLARATION, Plan, Step, make_plan
 from dib_py.settings import Settings
 from dib_py.step_keys import StepKeys
 
 NO_LAYERS = Why("no-layers", "layers are not wanted")
+TOGETHER = "together"  # the reason of a step whose layer is that of one that runs
 NO_BASE = Why("changed", "the base image is not here yet, or is not the one that was")
 
 
@@ -55,8 +56,9 @@ class Prospect:
 
     @property
     def first(self) -> Why | None:
-        """Why the first step that runs does."""
-        return next((one.why for one in self.outlooks if one.why is not None), None)
+        """Why the first step does that runs for a reason of its own."""
+        whys = [one.why for one in self.outlooks if one.why is not None]
+        return next((why for why in whys if why.reason != TOGETHER), None)
 
     @property
     def seconds(self) -> float:
@@ -95,25 +97,43 @@ def _store(settings: Settings) -> tuple[Store | None, str]:
 
 
 def _outlooks(plan: Plan, found: Walk, store: Store | None, base: str) -> Iterator[Outlook]:
+    first = _first_to_tell(found)
     for number, one in enumerate(found.steps):
         if number < found.replayed:
             yield Outlook(one.step, one.record, None)
-        elif number == found.replayed:
-            yield Outlook(one.step, None, _why(plan, found, store, base))
+        elif number < first:
+            with_it = found.steps[first].step
+            text = f"it is applied together with {with_it.phase.directory}/{with_it.name}, which runs"
+            yield Outlook(one.step, None, Why(TOGETHER, text))
+        elif number == first:
+            yield Outlook(one.step, None, _why(plan, found, first, store, base))
         else:
             yield Outlook(one.step, None, FOLLOWS)
 
 
-def _why(plan: Plan, found: Walk, store: Store | None, base: str) -> Why | None:
+def _first_to_tell(found: Walk) -> int:
+    """The first step that runs for a reason of its own.
+
+    Those before it are as they were, but what they did to Windows is only in the layer of one that is not.
+    """
+    for number in range(found.replayed, len(found.steps)):
+        record = found.steps[number].record
+        if record is None or record.kind != DECLARATION or record.digest:
+            return number
+    return found.replayed
+
+
+def _why(plan: Plan, found: Walk, number: int, store: Store | None, base: str) -> Why | None:
+    """Why step ``number`` runs."""
     if store is None:
-        return NO_LAYERS if plan.settings.no_cache else explain(found.steps, found.replayed, [], lambda key: None)
+        return NO_LAYERS if plan.settings.no_cache else explain(found.steps, number, [], lambda key: None)
     if plan.base is not None and not base:
         return NO_BASE
-    one = found.steps[found.replayed]
+    one = found.steps[number]
     lost = ""
     if one.record is not None:
         lost = _lost(store, one.record)
-    return explain(found.steps, found.replayed, _records(store, one.step.name), store.record, lost)
+    return explain(found.steps, number, _records(store, one.step.name), store.record, lost)
 
 
 def _lost(store: Store, record: Record) -> str:
