@@ -68,8 +68,8 @@ def make_overlay(overlay: Path, below: Path, below_format: str, size: int | None
 class Machine:
     """Powered on while open; killed at the end, if it has not ended by itself.
 
-    ``told`` gets qemu's events, in threads of this class; besides them ``FIRMWARE``, with each line that SeaBIOS says to
-    nobody else, and ``ENDED``, with the exit code, once the process has ended.
+    ``told`` gets qemu's events, in threads of this class; besides them ``FIRMWARE``, with each line that SeaBIOS says
+    to nobody else, and ``ENDED``, with the exit code, once the process has ended.
     """
 
     def __init__(
