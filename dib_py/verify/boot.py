@@ -26,6 +26,7 @@ from dib_py.verify.ssh import Ssh
 
 MOST_RESETS = 3  # first boots may restart once or twice, to relabel or to change firmware variables
 _LOOK = 0.25  # seconds between looks at what has become of time
+_PROMPT_SHARE = 1 / 3  # of a door's limit: how long after a door opens a prompt may come yet
 _AFTERMATH = 2.0  # seconds for the guest to say more about what is wrong
 _SSH_AGAIN = 2.0
 _AGENT_WITHIN = 15.0
@@ -323,7 +324,7 @@ class Boot:
     def _look_for_coming_up(self, now: float) -> None:
         console = self._doors.console
         open_for = now - self._door_open_since if self._door_open_since is not None else 0.0
-        if console.stage is Stage.LOGIN or open_for > self.limits.door:
+        if console.stage is Stage.LOGIN or open_for > self.limits.door * _PROMPT_SHARE:
             self._up_since = now
             self.board.up(Need.LOGIN)
         elif console.trouble is not None or self._trouble_since is not None:
