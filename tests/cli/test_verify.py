@@ -1,0 +1,55 @@
+"""``dib-py verify`` as one types it, as far as nothing has to be booted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dib_py.cli import main
+
+
+def verify(*words: str) -> int:
+    return main(["verify", *words], "dib-py")
+
+
+@pytest.fixture(autouse=True)
+def no_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DIB_PY_KVM", "no")
+    monkeypatch.setenv("DIB_IMAGE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.qcow2"], "nowhere.qcow2: there is no such file"),
+        ([], "Missing argument 'IMAGE'"),
+        (["."], ".: is no file"),
+        (["--check", "boot", "x"], "there is no check boot\n  boots?"),
+        (["--profile", "minmal", "x"], "there is no profile minmal\n  minimal?"),
+        (["--profile", "minimal", "--check", "boots", "x"], "--check and --profile exclude each other"),
+        (["--timeout", "0", "x"], "--timeout takes seconds, not 0"),
+        (["--keep-console", "no/such/file", "."], "--keep-console: no/such/file can't be written: No such file"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told_before_any_work(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert verify(*words) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("*verdict*"))
+
+
+def test_a_file_that_is_no_image_has_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = tmp_path / "letter.qcow2"
+    image.write_text("Dear Sir or Madam,\n")
+    junit = tmp_path / "report.xml"
+    assert verify(str(image), "--json", "--junit", str(junit)) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["outcome"], printed["stage"]) == ("failed", "nothing")
+    assert printed["reason"].startswith("the image is no disk image")
+    assert {check["outcome"] for check in printed["checks"]} == {"not run"}
+    assert printed == json.loads((tmp_path / "letter.qcow2.verdict.json").read_text())
+    assert "is no disk image" in junit.read_text()
