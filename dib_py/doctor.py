@@ -21,14 +21,16 @@ from dib_py.layers import eviction
 from dib_py.layers.store import Store
 from dib_py.render.measures import count_of, size
 from dib_py.settings import GIB
+from dib_py.verify.firmware import ovmf
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-VERSIONS, BOTH, GUESTFS, HOST, ELEMENTS, SPACE = (
+VERSIONS, BOTH, GUESTFS, HOST, ELEMENTS, VERIFY, SPACE = (
     "versions",
     "both targets",
     "guestfs target",
     "host target",
     "elements",
+    "verify",
     "space",
 )
 SPACE_ENOUGH = 10 * GIB  # a distribution's image, its layers and the output beside it
@@ -79,6 +81,10 @@ PROGRAMS = (
     Program("zstd", ELEMENTS, "unpacks base images, packs layers", "zstd", "zstd", required=False),
     Program("gpgv", ELEMENTS, "verifies publishers' signatures", "gpgv", "gnupg2", required=False),
     Program("tar2sqfs", ELEMENTS, "writes squashfs", "squashfs-tools-ng", "squashfs-tools-ng", required=False),
+    Program("qemu-nbd", VERIFY, "reads what a guest sees of an image", "qemu-utils", "qemu-img", required=False),
+    Program("ip", VERIFY, "sets up the guest's network", "iproute2", "iproute", required=False),
+    Program("ssh", VERIFY, "logs into the guest", "openssh-client", "openssh-clients", required=False),
+    Program("ssh-keygen", VERIFY, "makes a key for the guest", "openssh-client", "openssh-clients", required=False),
     Program("dot", ELEMENTS, "draws graphs as svg", "graphviz", "graphviz", required=False),
 )
 
@@ -121,6 +127,7 @@ def examine(machine: Machine, places: Mapping[str, Path], layers: Path, layers_s
         *programs(machine),
         *guestfs_target(machine),
         *host_target(machine),
+        *verify(machine),
         *space({**places, "layers": layers}),
         layer_store(layers, layers_size),
     ]
@@ -259,6 +266,22 @@ def _filesystems(machine: Machine) -> Iterator[Finding]:
         else:
             mend = "use a kernel with it" if verdict == FAIL else "--target guestfs, or a kernel with it"
             yield Finding(HOST, f"filesystem {name}", verdict, f"this kernel lacks it: {why}", mend)
+
+
+def verify(machine: Machine) -> Iterator[Finding]:
+    """What only ``dib-py verify`` needs; none of it keeps a build from working."""
+    try:
+        import nbd
+    except ImportError as error:
+        mend = machine.install("python3-libnbd", "python3-libnbd")
+        yield Finding(VERIFY, "libnbd", WARN, f"verdicts are not kept for another time: {error}", mend)
+    else:
+        yield Finding(VERIFY, "libnbd", OK, nbd.NBD().get_version())
+    try:
+        yield Finding(VERIFY, "UEFI firmware", OK, str(ovmf().code))
+    except HostError as error:
+        mend = machine.install("ovmf", "edk2-ovmf")
+        yield Finding(VERIFY, "UEFI firmware", WARN, error.message, mend)
 
 
 def space(places: Mapping[str, Path]) -> Iterator[Finding]:

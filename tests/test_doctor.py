@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dib_py import doctor
 from dib_py.cli.doctor import command
 from dib_py.doctor import BOTH, FAIL, GUESTFS, HOST, OK, WARN, Finding, Machine
 from dib_py.layers.store import Store
+from dib_py.verify import firmware
 
 
 def machine(root: Path, *, is_root: bool = True, os_release: str = "ID=debian\n", path: str = "") -> Machine:
@@ -49,6 +51,19 @@ def test_a_missing_program_comes_with_its_package(os_release: str, mend: str, tm
 def test_what_only_some_elements_need_is_a_warning(tmp_path: Path) -> None:
     found = verdicts(list(doctor.programs(machine(tmp_path))))
     assert (found["git"], found["qemu-img"]) == (WARN, FAIL)
+
+
+def test_what_verify_needs_keeps_no_build_from_working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firmware, "_OVMF", ())
+    monkeypatch.setitem(sys.modules, "nbd", None)
+    there = machine(tmp_path)
+    findings = [*doctor.verify(there), *doctor.programs(there)]
+    found = {finding.name: finding for finding in findings if finding.group == doctor.VERIFY}
+    assert {finding.verdict for finding in found.values()} <= {OK, WARN}
+    assert found["libnbd"].mend == "apt-get install python3-libnbd"
+    assert found["UEFI firmware"].mend == "apt-get install ovmf"
+    assert found["ssh"].mend == "apt-get install openssh-client"
+    assert {"qemu-nbd", "ip", "ssh-keygen"} <= set(found)
 
 
 def test_a_program_on_the_path_is_found(tmp_path: Path) -> None:
