@@ -78,7 +78,7 @@ PROGRAMS = (
     Program(
         "debootstrap",
         ELEMENTS,
-        "does it for diskimage-builder's elements",
+        "bootstraps for diskimage-builder's elements",
         "debootstrap",
         "debootstrap",
         required=False,
