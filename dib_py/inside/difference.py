@@ -25,6 +25,7 @@ from dib_py.windows.registry import HiveFile, standard_hives
 from dib_py.windows.registry_changes import KeyChange
 from dib_py.windows.volume import Volume
 
+VERSION = 1  # of the JSON
 BOOT_STORE = "BCD"  # what keys of the boot configuration begin with
 
 Guest = WindowsGuest | LinuxGuest
@@ -161,6 +162,7 @@ def _hive_paths(guest: WindowsGuest) -> Iterator[str]:
 def to_json(base: str, image: str, found: Difference) -> str:
     """See the schema."""
     told = {
+        "version": VERSION,
         "base": base,
         "image": image,
         "files": [_file(one) for one in found.files],

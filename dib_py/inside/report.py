@@ -19,6 +19,7 @@ from dib_py.windows.inspection import Inspection
 from dib_py.windows.partitions import PartitionTable
 from dib_py.windows.refusals import Refusal
 
+VERSION = 1  # of the JSON
 _SECTOR = 512
 
 
@@ -47,7 +48,7 @@ class Report:
     refusals: tuple[Refusal, ...] = ()
 
     def json(self) -> str:
-        return json.dumps(_plain(self), indent=2)
+        return json.dumps({"version": VERSION, **_plain(self)}, indent=2)
 
 
 def look(image: OpenImage) -> Report:

@@ -48,7 +48,7 @@ def complete_in_bash(script: str, words: list[str], elements_path: Path, cwd: Pa
     [
         (["dib-py", "-o", "x", "deb"], ["debian", "debian-minimal"]),
         (["dib-py", "-o", "x", "d"], ["debian", "debian-minimal", "devbox"]),
-        (["dib-py", "d"], ["debian", "debian-minimal", "devbox", "doctor"]),
+        (["dib-py", "d"], ["debian", "debian-minimal", "devbox", "diff", "doctor"]),
         (["disk-image-create", "d"], ["debian", "debian-minimal", "devbox"]),
         (["dib-py", "--image-"], ["--image-cache", "--image-extra-size", "--image-size"]),
         (["dib-py", "--target", ""], ["auto", "guestfs", "host"]),
