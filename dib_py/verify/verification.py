@@ -215,10 +215,10 @@ class Verification:
                     self._wait_for(late, boot)
                     if boot.boot == 1 and not boot.over and (after or self._checks(2)):
                         boot.switch_off()
-                elif boot.stage < Stage.KERNEL:
-                    self._explain()
         finally:
             self._booting = None
+        if not came_up and boot.stage < Stage.KERNEL:
+            self._explain()
         board.never("the machine has ended before the other checks had", Need.OTHERS)
         self._trouble = self._trouble or boot.trouble
         self._reports.append(boot.report())

@@ -52,6 +52,13 @@ def test_the_bootloaders_welcome_is_not_the_systems() -> None:
     assert stage_of("Welcome to GRUB!", Stage.NOTHING) is Stage.BOOTLOADER
 
 
+def test_uefis_own_shell_is_no_bootloader() -> None:
+    shell = 'BdsDxe: starting Boot0001 "EFI Internal Shell" from Fv(7CB8BDC9-F8EB-4F34-AAEA-3EE4AF6516A1)'
+    assert stage_of(shell, Stage.NOTHING) is Stage.FIRMWARE
+    disk = 'BdsDxe: starting Boot0001 "UEFI Misc Device" from PciRoot(0x0)/Pci(0x3,0x0)'
+    assert stage_of(disk, Stage.FIRMWARE) is Stage.BOOTLOADER
+
+
 def test_a_stage_is_never_left_for_an_earlier_one() -> None:
     assert stage_of("[    0.000000] Linux version 6.1.0", Stage.USERSPACE) is Stage.USERSPACE
 
