@@ -15,6 +15,7 @@ from dib_py.target import Output, guestfs_layout, host_run
 from dib_py.target.guestfs import GuestfsTarget
 from dib_py.target.host import TREE_NAME, with_sudo
 from dib_py.windows import appliance_disk, partitions
+from dib_py.windows.appliance_volume import ApplianceVolume
 from dib_py.windows.volume import Volume
 
 
@@ -30,15 +31,26 @@ class Volumes:
 class WindowsTarget(GuestfsTarget):
     """See :class:`dib_py.target.Target`; what needs a guest's root is for Linux only."""
 
+    _volumes: Sequence[ApplianceVolume] = ()  # as long as they are open
+
     def open_volumes(self, *, discard_session: bool = False) -> Volumes:
         """Mount those of the one Windows on the disk, see :func:`dib_py.windows.appliance_disk.open_disk`."""
         disk = appliance_disk.open_disk(self._appliance, discard_session=discard_session)
         self._mounts = list(disk.mounts)
-        return Volumes(
-            disk.volume(self._appliance),
-            disk.boot_volume(self._appliance),
-            appliance_disk.is_writable(self._appliance, appliance_disk.SYSTEM_POINT),
-        )
+        system, boot = disk.volume(self._appliance), disk.boot_volume(self._appliance)
+        self._volumes = [volume for volume in (system, boot) if volume is not None]
+        is_writable = appliance_disk.is_writable(self._appliance, appliance_disk.SYSTEM_POINT)
+        return Volumes(system, boot, is_writable)
+
+    def sync(self) -> None:
+        for volume in self._volumes:
+            volume.flush()
+        super().sync()
+
+    def unmount(self) -> None:
+        for volume in self._volumes:
+            volume.flush()
+        super().unmount()
 
     def grow(self) -> None:
         """Make C: fill the disk, which has just grown; to be called before it is mounted.

@@ -5,15 +5,13 @@ Administrators and SYSTEM in full, everybody reads and runs), where ntfs-3g othe
 overwritten keeps its descriptor, as it is truncated and never replaced.
 
 Nobody else writes while a volume is mounted, so that listings of directories are kept: a name is compared without
-regard to case, and ntfs-3g in an emulated machine takes its time to list ``System32``.
+regard to case, and ntfs-3g in an emulated machine takes its time to list ``System32``. Small files that are new wait
+until somebody needs them there, or :meth:`ApplianceVolume.flush` is called.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,11 @@ from typing import Any
 from dib_py.errors import TargetError
 from dib_py.target.guestfs_appliance import Appliance
 from dib_py.windows.volume import Access, segments
+from dib_py.windows.waiting_files import WaitingFiles
 
 NTFS_OPTIONS = "permissions,windows_names"
 _LARGEST_PIECE = 2 * 1024**2  # bytes that one answer of the appliance can hold with room to spare
+_LARGEST_WAITING = 8 * 1024**2  # bytes of a file that waits for others
 _FILE, _DIRECTORY, _LINK = "r", "d", "l"
 
 
@@ -43,6 +43,7 @@ class ApplianceVolume:
         self._appliance = appliance
         self.top = top
         self._keeps_access = keeps_access
+        self._waiting = WaitingFiles(top)
         self._listed: dict[str, dict[str, _Entry]] = {}
 
     # -- where things are
@@ -61,11 +62,11 @@ class ApplianceVolume:
 
     # -- reading
     def size(self, path: str) -> int:
-        place = self._file(path)
+        place = self._there(path)
         return int(self._appliance.call(lambda g: g.filesize(place)))
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        place = self._file(path)
+        place = self._there(path)
         if limit is not None and limit <= _LARGEST_PIECE:
             return bytes(self._appliance.call(lambda g: g.pread(place, limit, 0)))
         with os.fdopen(os.memfd_create("download"), "r+b") as memory:
@@ -74,25 +75,42 @@ class ApplianceVolume:
             return memory.read(-1 if limit is None else limit)
 
     def fetch(self, path: str, destination: Path) -> None:
-        place = self._file(path)
+        place = self._there(path)
         self._appliance.call(lambda g: g.download(place, str(destination)))
 
     def free(self) -> int:
+        self.flush()
         usage = self._appliance.call(lambda g: g.statvfs(self.top))
         return int(usage["bavail"]) * int(usage["bsize"])
 
     # -- writing
     def write(self, path: str, content: bytes, access: Access = Access.PUBLIC) -> None:
+        place, is_new = self._place_for(path, access)
+        if is_new and len(content) <= _LARGEST_WAITING:
+            self._waiting.add(place, content, self._mode(access))
+            self._noted(place)
+            return
         with os.fdopen(os.memfd_create("upload"), "w+b") as memory:
             memory.write(content)
             memory.flush()
-            self._upload(_descriptor(memory), path, access)
+            self._upload(_descriptor(memory), place, access if is_new else None)
 
     def store(self, source: Path, path: str, access: Access = Access.PUBLIC) -> None:
         if source.is_dir():
-            self._store_tree(source, path, access)
+            self.make_directory(path, access)
+            for entry in sorted(source.iterdir()):
+                self.store(entry, f"{path}/{entry.name}", access)
+            return
+        place, is_new = self._place_for(path, access)
+        if is_new and source.stat().st_size <= _LARGEST_WAITING:
+            self._waiting.add_file(place, source, self._mode(access))
+            self._noted(place)
         else:
-            self._upload(str(source.resolve()), path, access)
+            self._upload(str(source.resolve()), place, access if is_new else None)
+
+    def flush(self) -> None:
+        """Put onto the volume what still waits for that."""
+        self._waiting.hand_over(lambda archive: self._appliance.call(lambda g: g.tar_in(archive, self.top)))
 
     def make_directory(self, path: str, access: Access = Access.PUBLIC) -> None:
         place = self.top
@@ -109,69 +127,48 @@ class ApplianceVolume:
             return
         if place == self.top:
             raise TargetError("the root of a volume can't be removed")
+        self.flush()
         self._appliance.call(lambda g: g.rm_rf(place))
         self._forget(place)
 
     # -- how
-    def _upload(self, source: str, path: str, access: Access) -> None:
+    def _place_for(self, path: str, access: Access) -> tuple[str, bool]:
+        """Where a file goes, whose directory is made, and whether it is new; one that waits is new still."""
         place, kind = self._find(path)
         if kind == _DIRECTORY:
             raise TargetError(f"{path}: there is a directory of that name")
         if kind is None:
             self.make_directory(_parent(path), access)
             place, _ = self._find(path)
+        return place, kind is None or place in self._waiting
+
+    def _upload(self, source: str, place: str, access: Access | None) -> None:
+        """``access`` is for what is new, None leaves what is there."""
+        self.flush()  # its directory may wait
         self._appliance.call(lambda g: g.upload(source, place))
-        if kind is None:
-            if self._keeps_access:
-                self._appliance.call(lambda g: g.chmod(access.value, place))
+        if access is not None:
+            self._appliance.call(lambda g: g.chmod(self._mode(access), place))
             self._note(place, _FILE)
 
-    def _store_tree(self, source: Path, path: str, access: Access) -> None:
-        """What is new goes in as one archive; what is there is overwritten file by file, as tar would replace it."""
-        self.make_directory(path, access)
-        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
-            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                added = self._archive(source, path, access, archive)
-            file.flush()
-            if added:
-                self._appliance.call(lambda g: g.tar_in(file.name, self.top))
+    def _noted(self, place: str) -> None:
+        self._note(place, _FILE)
+        if self._waiting.is_full:
+            self.flush()
 
-    def _archive(self, source: Path, path: str, access: Access, archive: tarfile.TarFile) -> int:
-        """Put what is new below ``path`` into the archive and upload the rest; returns how much is in the archive."""
-        added = 0
-        for entry in sorted(source.iterdir()):
-            inside = f"{path}/{entry.name}"
-            place, kind = self._find(inside)
-            wanted = _DIRECTORY if entry.is_dir() else _FILE
-            if kind is None:
-                member = tarfile.TarInfo(place[len(self.top) :].lstrip("/"))
-                member.mode = access.value
-                member.mtime = int(entry.stat().st_mtime)
-                if wanted == _DIRECTORY:
-                    member.type = tarfile.DIRTYPE
-                    archive.addfile(member)
-                else:
-                    member.size = entry.stat().st_size
-                    with entry.open("rb") as content:
-                        archive.addfile(member, content)
-                self._note(place, wanted)
-                added += 1
-            elif kind != wanted:
-                raise TargetError(f"{inside}: there is a {'directory' if kind == _DIRECTORY else 'file'} of that name")
-            elif wanted == _FILE:
-                self._upload(str(entry.resolve()), inside, access)
-            if wanted == _DIRECTORY:
-                added += self._archive(entry, inside, access, archive)
-        return added
+    def _mode(self, access: Access) -> int:
+        return access.value if self._keeps_access else Access.PUBLIC.value
 
     def _make(self, place: str, access: Access) -> None:
-        self._appliance.call(lambda g: g.mkdir_mode(place, access.value))
+        self._waiting.add_directory(place, self._mode(access))
         self._note(place, _DIRECTORY)
 
-    def _file(self, path: str) -> str:
+    def _there(self, path: str) -> str:
+        """The place of a file that can be read."""
         place, kind = self._find(path)
         if kind is None or kind == _DIRECTORY:
             raise TargetError(f"{path}: there is no such file")
+        if place in self._waiting:
+            self.flush()
         return place
 
     def _find(self, path: str) -> tuple[str, str | None]:
@@ -228,5 +225,5 @@ def _parent(path: str) -> str:
     return "/".join(segments(path)[:-1])
 
 
-def _descriptor(file: io.IOBase | Any) -> str:
+def _descriptor(file: Any) -> str:
     return f"/proc/self/fd/{file.fileno()}"
