@@ -23,6 +23,7 @@ _RECORD = """\
 {{
 echo "ran {marker}"
 echo "boot $(cat /proc/sys/kernel/random/boot_id)"
+echo "name $(cat /proc/sys/kernel/hostname)"
 echo "machine $(cat /etc/machine-id)"
 for key in /etc/ssh/ssh_host_*_key.pub; do
     [ -e "$key" ] && echo "hostkey $(cut -d ' ' -f 1,2 "$key")"

@@ -81,7 +81,7 @@ class Seed:
     ``user`` is the image's default user under this name: with the groups, shell and rights to sudo that the image
     gives its own, with ``password``, and with the public half of ``key_file`` as an authorized key. The user data
     writes ``marker`` and more to ``record`` in the guest, each time that it runs: lines of a word and its value,
-    ``ran MARKER``, ``boot ID`` (of the kernel), ``machine ID``, ``hostkey TYPE KEY``.
+    ``ran MARKER``, ``boot ID`` (of the kernel), ``name HOSTNAME``, ``machine ID``, ``hostkey TYPE KEY``.
     """
 
     instance_id: str

@@ -70,8 +70,9 @@ def _faults(record: Mapping[str, list[str]], answers: Mapping[str, Answer], seed
         faults.append("the kernel is still the one of the first boot")
     if not now["machine"] or now["machine"] != record.get("machine", [""])[0]:
         faults.append("the machine id is another one")
-    if now["hostname"].partition(".")[0] != seed.host_name:
-        faults.append(f"the host name is {now['hostname']!r}, not {seed.host_name!r} any more")
+    named = record.get("name", [""])[0]
+    if not now["hostname"] or now["hostname"] != named:
+        faults.append(f"the host name is {now['hostname']!r}, not {named!r} any more")
     if set(now["hostkeys"].splitlines()) != set(record.get("hostkey", [])):
         faults.append("the ssh host keys are other ones")
     return faults

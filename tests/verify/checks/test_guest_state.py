@@ -17,7 +17,7 @@ from tests.verify.checks.fakes import GIB, SEED, Console, Recorded, Subject
 
 STAGES = ("init-local", "init", "modules-config", "modules-final")
 RESULT = {"v1": {"datasource": "DataSourceNoCloud [seed=/dev/vdb][dsmode=net]", "errors": []}}
-RECORD = f"ran {SEED.marker}\nboot 11111111\nmachine abcdef\nhostkey ssh-ed25519 AAAAC3\n"
+RECORD = f"ran {SEED.marker}\nboot 11111111\nname verify-1234\nmachine abcdef\nhostkey ssh-ed25519 AAAAC3\n"
 
 
 def status(errors: list[str] | None = None, finished: float | None = 42.0) -> str:
