@@ -1,0 +1,59 @@
+"""Images that can't be looked at: each ends in one clear message, and nothing is left behind."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dib_py.cli import main
+
+
+def made(kind: str, directory: Path) -> Path:
+    image = directory / f"{kind}.qcow2"
+    if kind == "directory":
+        image.mkdir()
+    elif kind == "text":
+        image.write_text("<!DOCTYPE html><html>not found</html>")
+    elif kind == "empty":
+        image.touch()
+    elif kind == "backed":
+        (directory / "base.raw").write_bytes(bytes(1024**2))
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "base.raw", image]
+        subprocess.run(argv, check=True, cwd=directory)
+    return image
+
+
+@pytest.fixture(autouse=True)
+def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    return tmp_path / "tmp"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "missing.qcow2: the image does not exist"),
+        ("directory", "directory.qcow2: the image is no file"),
+        ("text", "text.qcow2: is no disk image but an HTML page"),
+        ("empty", "empty.qcow2: is no disk image: it is empty"),
+        ("backed", "backed.qcow2: the base image needs a backing file of its own"),
+    ],
+)
+def test_what_is_no_image(
+    kind: str, message: str, tmp_path: Path, records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = made(kind, tmp_path)
+    assert main(["inspect", str(image)], "dib-py") == 1
+    assert message in capsys.readouterr().err
+    assert main(["diff", str(image), str(image)], "dib-py") == 2
+    assert message in capsys.readouterr().err
+    assert list(records.iterdir()) == []
+
+
+def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect"], "dib-py") == 1
+    assert main(["diff", "one"], "dib-py") == 2
+    assert "Missing argument 'IMAGE'" in capsys.readouterr().err
