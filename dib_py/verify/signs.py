@@ -19,7 +19,8 @@ _STAGES = tuple(
         (
             Stage.BOOTLOADER,
             (
-                r"Booting from [0-9a-fA-F]{4}:|BdsDxe: starting Boot\w+ .(?!EFI Internal Shell)|\bGRUB\b|grub>|grub rescue>|(SYS|ISO|EXT)LINUX|"
+                r"Booting from [0-9a-fA-F]{4}:|BdsDxe: starting Boot\w+ .(?!EFI Internal Shell)|"
+                r"\bGRUB\b|grub>|grub rescue>|(SYS|ISO|EXT)LINUX|"
                 r"Loading Linux|Loading initial ramdisk|systemd-boot|boot: ?$"
             ),
         ),
