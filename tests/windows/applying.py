@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dib_py.element import Element
 from dib_py.windows import declarations
 from dib_py.windows.declarations import Declared
 from dib_py.windows.installation import Installation, open_installation
+from dib_py.windows.kinds import FAMILY as WINDOWS
 from dib_py.windows.volume import Directory
 from tests.windows.phony import Guest, Planted, plant
 
@@ -45,19 +47,15 @@ class Subject:
         path = self.planted.hive_file(hive) if "/" not in hive else self.planted.file(hive)
         return process.run(["hivexregedit", "--export", "--prefix", hive.rpartition("/")[2], path, "\\"])
 
-    def state(self) -> dict[str, str | bytes]:
-        """Everything: hives as another program reads them, and all other files with their modes."""
-        found: dict[str, str | bytes] = {}
-        for path in sorted(self.planted.system.rglob("*")):
-            name = str(path.relative_to(self.planted.system))
-            mode = oct(path.stat().st_mode)
-            if path.is_dir():
-                found[name] = mode
-            elif path.read_bytes()[:4] == b"regf":
-                found[name] = process.run(["hivexregedit", "--export", "--prefix", "HIVE", path, "\\"])
-            else:
-                found[name] = mode.encode() + path.read_bytes()
-        return found
+    def state(self) -> dict[str, tuple[int, bytes]]:
+        """Everything, byte for byte, with modes: a hive to which nothing new was said is not written again."""
+        return {
+            str(path.relative_to(self.planted.system)): (
+                path.stat().st_mode & 0o777,
+                b"" if path.is_dir() else path.read_bytes(),
+            )
+            for path in sorted(self.planted.system.rglob("*"))
+        }
 
 
 def subject(tmp_path: Path, guest: Guest | None = None) -> Subject:
@@ -70,7 +68,16 @@ def subject(tmp_path: Path, guest: Guest | None = None) -> Subject:
 def read(elements: Iterable[str | Path], variables: Mapping[str, str]) -> list[Declared]:
     """The declarations of elements, in the order in which a build applies them."""
     paths = [element if isinstance(element, Path) else ELEMENTS / element for element in elements]
-    return [
-        declarations.read(declaration, variables)
-        for declaration in declarations.find(Element(path.name, path) for path in paths)
-    ]
+    wanted = [Element(path.name, path, WINDOWS) for path in paths]
+    sourced = environment(wanted, variables)
+    return [declarations.read(declaration, sourced) for declaration in declarations.find(wanted)]
+
+
+def environment(elements: Iterable[Element], variables: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables with what the elements' environment.d makes of them."""
+    files = [str(file) for element in elements for file in element.environment_files]
+    if not files:
+        return variables
+    script = 'for file in "$@"; do source "$file"; done; env -0'
+    output = process.run(["bash", "-euc", script, "bash", *files], env={"PATH": os.environ["PATH"], **variables})
+    return dict(line.split("=", 1) for line in output.split("\0") if line)

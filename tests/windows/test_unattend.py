@@ -87,7 +87,7 @@ def test_items_with_a_key_are_replaced(tmp_path: Path) -> None:
         '<FirewallGroups><FirewallGroup wcm:action="add" wcm:keyValue="rdp"><Active>{}</Active>'
         "<Group>@FirewallAPI.dll,-28752</Group><Profile>all</Profile></FirewallGroup></FirewallGroups>"
     )
-    component = '<component name="Microsoft-Windows-Networking-MPSSVC-Svc">'
+    component = '<component name="Networking-MPSSVC-Svc">'
     one = subject(tmp_path)
     apply(one, *(document(group.format(active), component=component) for active in ("false", "true")))
     assert values(one, "Active") == ["true"]

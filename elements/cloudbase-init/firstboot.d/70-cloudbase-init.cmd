@@ -1,0 +1,32 @@
+@echo off
+rem Installs cloudbase-init where its installer lies ready, keeps our configuration, and starts it for good.
+setlocal
+set "SYSTEM32=%SystemRoot%\System32"
+set "BASE=%ProgramFiles%\Cloudbase Solutions\Cloudbase-Init"
+set "MSI=%DIB_FIRSTBOOT%files\CloudbaseInitSetup.msi"
+set "KEPT=%DIB_FIRSTBOOT%files\cloudbase-init"
+if not exist "%MSI%" goto portable
+
+rem the installer writes these files too
+if not exist "%KEPT%" mkdir "%KEPT%"
+copy /y "%BASE%\conf\*.conf" "%KEPT%" >nul
+set "PROPERTIES=LOGGINGSERIALPORTNAME=%DIB_CLOUDBASE_INIT_SERIAL% RUN_SERVICE_AS_LOCAL_SYSTEM=1"
+"%SYSTEM32%\msiexec.exe" /i "%MSI%" /qn /norestart /l*v "%DIB_FIRSTBOOT%cloudbase-init-install.log" %PROPERTIES%
+set "CODE=%ERRORLEVEL%"
+if not "%CODE%"=="0" if not "%CODE%"=="3010" exit /b %CODE%
+"%SYSTEM32%\sc.exe" stop cloudbase-init >nul
+copy /y "%KEPT%\*.conf" "%BASE%\conf" >nul
+if errorlevel 1 exit /b 1
+del "%MSI%"
+goto start
+
+:portable
+set "CODE=0"
+if not exist "%BASE%\Python\python.exe" exit /b 1
+if exist "%BASE%\Python\Scripts\pywin32_postinstall.py" "%BASE%\Python\python.exe" "%BASE%\Python\Scripts\pywin32_postinstall.py" -silent -install
+
+:start
+"%SYSTEM32%\sc.exe" config cloudbase-init start= auto
+if errorlevel 1 exit /b 1
+"%SYSTEM32%\sc.exe" start cloudbase-init
+exit /b %CODE%
