@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ from dib_py.errors import HostError
 from dib_py.verify.checks import Answer, Seed, Unreachable
 from dib_py.verify.machine import SSH_PORT
 
+_MOST = 4 * 1024**2  # bytes of what a command prints
 _FAILED = 255  # ssh's own exit code
 _HELLO_WITHIN = 5.0  # seconds
 _ADDRESS = "127.0.0.1"
@@ -44,20 +48,14 @@ class Ssh:
         limit = self._timeout if timeout is None else timeout
         options, environment = self._with_password(password) if password else self._with_key()
         argv = ["ssh", *_options(limit), *options, f"{self._seed.user}@{_ADDRESS}", "exec sh -s"]
-        try:
-            done = subprocess.run(
-                argv, input=script.encode(), env=environment, capture_output=True, timeout=limit, check=False
-            )
-        except FileNotFoundError as error:
-            raise HostError("ssh is not installed", hint="install the package openssh-client") from error
-        except subprocess.TimeoutExpired:
-            raise Unreachable(f"ssh did not end within {limit:g} s") from None
-        errors = _NOISE.sub("", done.stderr.decode(errors="replace"))
-        if done.returncode == _FAILED:
+        code, output, errors = _bounded(argv, script.encode(), environment, limit)
+        if code == _FAILED:
             raise Unreachable(
                 f"ssh can't log in: {' / '.join(errors.strip().splitlines()[-2:]) or 'it does not say why'}"
             )
-        return Answer(done.returncode, done.stdout.decode(errors="replace"), errors)
+        if code == -signal.SIGXFSZ:
+            raise Unreachable(f"the guest says more than {_MOST} bytes")
+        return Answer(code, output, errors)
 
     def _with_key(self) -> tuple[Sequence[str], dict[str, str]]:
         options = ("PreferredAuthentications=publickey", "BatchMode=yes", f"IdentityFile={self._seed.key_file}")
@@ -75,6 +73,30 @@ class Ssh:
         )
         answering = {"SSH_ASKPASS": str(self._answerer), "SSH_ASKPASS_REQUIRE": "force", "DIB_PY_ANSWER": password}
         return _as_options(*options), _environment() | answering
+
+
+def _bounded(argv: Sequence[str], data: bytes, environment: dict[str, str], limit: float) -> tuple[int, str, str]:
+    """Exit code, output and errors of ssh, which ends where a guest says more than anybody wants to keep."""
+    if shutil.which("ssh") is None:
+        raise HostError("ssh is not installed", hint="install the package openssh-client")
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        try:
+            done = subprocess.run(
+                ["prlimit", f"--fsize={_MOST}", *argv],
+                input=data,
+                env=environment,
+                stdout=output,
+                stderr=errors,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unreachable(f"ssh did not end within {limit:g} s") from None
+        said = []
+        for file in (output, errors):
+            file.seek(0)
+            said.append(file.read(_MOST).decode(errors="replace"))
+    return done.returncode, said[0], _NOISE.sub("", said[1])
 
 
 def _options(limit: float) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from dib_py.render.printable import printable
 from dib_py.verify.result import Line
@@ -93,7 +94,9 @@ class Transcript:
 
     def tail(self, count: int) -> list[str]:
         """The last lines that say anything, without the empty ones between them."""
-        return [line.text for line in self.lines if line.text][-count:]
+        unfinished = [self._current(0.0)] if self._line else []
+        texts = (raw.line.text for raw in chain(unfinished, reversed(self._last), reversed(self._first)))
+        return list(islice(filter(None, texts), count))[::-1]
 
     def _take(self, part: bytes, at: float) -> None:
         if not part:

@@ -27,6 +27,7 @@ from dib_py.verify.offline import Offline
 from dib_py.verify.readers import Readers
 from dib_py.verify.result import BootReport, Evidence, Outcome, Result, Stage, Verdict, overall, summary
 from dib_py.verify.seed import make_seed, write_disk
+from dib_py.verify.transcript import readable
 
 GIB = 1024**3
 GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
@@ -106,8 +107,8 @@ class Run:
             check.name,
             check.proves,
             finding.outcome,
-            finding.reason,
-            finding.evidence,
+            readable(finding.reason),
+            tuple(Evidence(readable(one.title), readable(one.text)) for one in finding.evidence),
             started,
             now - started,
             check.version,
@@ -214,7 +215,7 @@ class Verification:
                     board.up(Need.OTHERS)
                     self._wait_for(late, boot)
                     if boot.boot == 1 and not boot.over and (after or self._checks(2)):
-                        boot.switch_off()
+                        boot.switch_off(self._left())
         finally:
             self._booting = None
         if not came_up and boot.stage < Stage.KERNEL:
