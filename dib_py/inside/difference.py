@@ -6,6 +6,7 @@ size does not matter; what differs is kept in memory.
 
 from __future__ import annotations
 
+import dataclasses
 import filecmp
 import json
 from collections.abc import Iterator, Mapping
@@ -19,14 +20,15 @@ from dib_py.inside.guests import LinuxGuest, WindowsGuest
 from dib_py.inside.opening import OpenImage
 from dib_py.inside.packages import Packages
 from dib_py.inside.trees import Entry
-from dib_py.windows import registry_changes
+from dib_py.windows import boot_changes, registry_changes
+from dib_py.windows.boot_changes import BootChange
 from dib_py.windows.hive import Hive, Value
 from dib_py.windows.registry import HiveFile, standard_hives
 from dib_py.windows.registry_changes import KeyChange
 from dib_py.windows.volume import Volume
 
 VERSION = 1  # of the JSON
-BOOT_STORE = "BCD"  # what keys of the boot configuration begin with
+BOOT_STORE = "boot configuration"  # among hives; no running Windows mounts it under a name that people know
 
 Guest = WindowsGuest | LinuxGuest
 
@@ -46,7 +48,7 @@ class Difference:
 
     files: tuple[FileChange, ...] = ()
     registry: Mapping[str, tuple[KeyChange, ...]] = field(default_factory=dict)
-    boot: tuple[KeyChange, ...] = ()
+    boot: tuple[BootChange, ...] = ()
     packages: tuple[PackageChange, ...] = ()
 
     @property
@@ -58,8 +60,9 @@ def compare(base: tuple[OpenImage, Guest], image: tuple[OpenImage, Guest]) -> Di
     """How the second of two opened images differs from the first; BaseError for those that can't be compared."""
     old, new = base[1], image[1]
     if isinstance(old, WindowsGuest) and isinstance(new, WindowsGuest):
-        registry = dict(_registry(base[0], old, image[0], new))
-        boot = registry.pop(BOOT_STORE, ())
+        before, after = _hives(base[0], old), _hives(image[0], new)
+        boot = tuple(boot_changes.compare(_opened(before, BOOT_STORE), _opened(after, BOOT_STORE)))
+        registry = dict(_registry(before, after))
         hives = {path.casefold() for guest in (old, new) for path in _hive_paths(guest)}
         found = [one for one in _files(base[0], old, image[0], new) if one.path.casefold() not in hives]
         return Difference(tuple(found), registry, boot)
@@ -105,21 +108,18 @@ def _listing(image: OpenImage, guest: Guest, point: str) -> Path:
 
 
 # -- registry
-def _registry(
-    base: OpenImage, old: WindowsGuest, image: OpenImage, new: WindowsGuest
-) -> Iterator[tuple[str, tuple[KeyChange, ...]]]:
-    before, after = _hives(base, old), _hives(image, new)
+def _registry(before: Mapping[str, Path], after: Mapping[str, Path]) -> Iterator[tuple[str, tuple[KeyChange, ...]]]:
     for mounted in dict.fromkeys([*before, *after]):
         one, other = before.get(mounted), after.get(mounted)
-        if one and other and filecmp.cmp(one, other, shallow=False):
+        if mounted == BOOT_STORE or (one and other and filecmp.cmp(one, other, shallow=False)):
             continue
-        found = tuple(registry_changes.compare(_opened(one, mounted), _opened(other, mounted), mounted))
+        found = tuple(registry_changes.compare(_opened(before, mounted), _opened(after, mounted), mounted))
         if found:
             yield mounted, found
 
 
-def _opened(file: Path | None, mounted: str) -> Hive | None:
-    return None if file is None else Hive(file, mounted)
+def _opened(hives: Mapping[str, Path], mounted: str) -> Hive | None:
+    return Hive(hives[mounted], mounted) if mounted in hives else None
 
 
 def _hives(image: OpenImage, guest: WindowsGuest) -> dict[str, Path]:
@@ -167,7 +167,7 @@ def to_json(base: str, image: str, found: Difference) -> str:
         "image": image,
         "files": [_file(one) for one in found.files],
         "registry": {mounted: [_key(one) for one in keys] for mounted, keys in found.registry.items()},
-        "boot": [_key(one) for one in found.boot],
+        "boot": [dataclasses.asdict(one) for one in found.boot],
         "packages": [
             {"name": one.name, "before": one.before or None, "after": one.after or None} for one in found.packages
         ],

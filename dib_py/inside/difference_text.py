@@ -8,6 +8,7 @@ from dib_py.inside.changes import FileChange
 from dib_py.inside.difference import Difference
 from dib_py.inside.trees import Entry
 from dib_py.render.measures import size
+from dib_py.windows.boot_changes import BootChange
 from dib_py.windows.hive import BINARY, DWORD, EXPAND_SZ, MULTI_SZ, QWORD, SZ, Value
 from dib_py.windows.registry_changes import KeyChange, ValueChange
 
@@ -37,11 +38,20 @@ def lines(found: Difference) -> Iterator[str]:
         yield from _keys(keys)
     if found.boot:
         yield "boot configuration"
-        yield from _keys(found.boot)
+        for entry in found.boot:
+            yield f"  {_boot(entry)}"
     if found.files:
         yield "files"
         for change in found.files:
             yield f"  {_file(change)}"
+
+
+def _boot(change: BootChange) -> str:
+    name = f"{change.object} ({change.description})" if change.object.startswith("{") else change.object
+    element = f"{name} {change.element}"
+    if change.before is not None and change.after is not None:
+        return f"~ {element} = {change.before} -> {change.after}"
+    return f"{'+' if change.before is None else '-'} {element} = {change.after or change.before}"
 
 
 def _file(change: FileChange) -> str:

@@ -17,6 +17,7 @@ from dib_py.inside.report import Filesystem, Report
 from dib_py.inside.report_text import text
 from dib_py.inside.trees import Entry
 from dib_py.windows import refusals
+from dib_py.windows.boot_changes import BootChange
 from dib_py.windows.hive import Value
 from dib_py.windows.installation import open_installation
 from dib_py.windows.partitions import BASIC_DATA, EFI_SYSTEM, Partition, PartitionTable
@@ -142,7 +143,11 @@ DIFFERENCE = Difference(
             KeyChange(r"HKLM\SYSTEM\Old", (ValueChange("v", Value.binary("v", b"\1\2"), None),), removed=True),
         )
     },
-    boot=(KeyChange(r"BCD\Objects\{1}", (ValueChange("Element", None, Value.binary("Element", b"\1")),), added=True),),
+    boot=(
+        BootChange("emssettings", "", "bootems", "no", "yes"),
+        BootChange("{1}", "Windows", "ems", None, "yes"),
+        BootChange("bootmgr", "Windows Boot Manager", "timeout", "30", None),
+    ),
     packages=(PackageChange("bash", "5.1", "5.2"), PackageChange("gone", "1", ""), PackageChange("new", "", "2")),
 )  # fmt: skip
 
@@ -161,8 +166,9 @@ def test_a_difference_for_people() -> None:
         r"  - [HKLM\SYSTEM\Old]",
         '      - "v" = hex 01 02',
         "boot configuration",
-        r"  + [BCD\Objects\{1}]",
-        '      + "Element" = hex 01',
+        "  ~ emssettings bootems = no -> yes",
+        "  + {1} (Windows) ems = yes",
+        "  - bootmgr timeout = 30",
         "files",
         "  + C:/Windows/a (1000 B)",
         "  - C:/Windows/b (1000 B)",
