@@ -1,0 +1,64 @@
+"""A good image passes all checks; with one thing broken, exactly the check for it fails.
+
+A boot takes more than a minute under emulation, so mutations that have nothing to do with each other share one: then
+exactly the checks for them must fail. Each pair that could hide the other is kept apart: what closes one of the doors
+into the guest is in another boot than what closes the next. Only where the second boot is what is broken is there one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dib_py.verify import choice
+from dib_py.verify.limits import TCG
+from dib_py.verify.result import Outcome, Stage
+from tests.verify.mutations import MUTATIONS, mutated
+from tests.verify.verifying import checks, verdict_of, with_outcome
+
+pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.appliance]
+
+# the button is waited for, in vain, by the one that does not heed it
+LIMITS = replace(TCG, shutdown=45, total=600)
+TOGETHER = (
+    ("qga", "growroot", "no-leftovers", "size", "clean-shutdown"),
+    ("console", "ssh-key", "services", "second-boot"),
+    ("cloud-init", "password", "metadata-route", "acpi"),
+    ("boots",),
+)
+GUESTLESS = {"boots", "no-leftovers"}  # what is asked of an image whose guest does not come up
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Path]:
+    """Copies of the good image (``DIB_PY_TEST_IMAGE``, or the one that tools/setup builds), by what is broken."""
+    good = Path(os.environ.get("DIB_PY_TEST_IMAGE", "debian12.qcow2")).absolute()
+    if not good.exists():
+        pytest.skip("needs the image that tools/setup builds, or DIB_PY_TEST_IMAGE")
+    directory = tmp_path_factory.mktemp("mutations")
+    copies = {names: directory / f"{names[0]}.qcow2" for names in TOGETHER}
+    mutated(good, {path: names for names, path in copies.items()})
+    return copies
+
+
+def test_there_is_a_mutation_for_each_check() -> None:
+    assert sorted(name for names in TOGETHER for name in names) == sorted(MUTATIONS)
+    assert set(MUTATIONS) == {check.name for check in choice.known()}
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids="+".join)
+def test_exactly_what_is_broken_fails(
+    names: tuple[str, ...], images: dict[tuple[str, ...], Path], tmp_path: Path
+) -> None:
+    chosen = checks() if "second-boot" in names else checks("second-boot")
+    verdict = verdict_of(images[names], tmp_path, chosen, LIMITS)
+    told = {result.check: result.reason for result in verdict.results if result.reason}
+    assert with_outcome(verdict, Outcome.FAILED) == set(names), told
+    expected = GUESTLESS if "boots" in names else {check.name for check in chosen}
+    assert with_outcome(verdict, Outcome.PASSED) == expected - set(names), told
+    assert verdict.stage is (Stage.INITRAMFS if "boots" in names else Stage.LOGIN)
+    assert verdict.outcome is Outcome.FAILED
+    images[names].unlink()
