@@ -60,8 +60,10 @@ def parse(path: Path, variables: Mapping[str, str]) -> Drivers:
     source = (Path.cwd() if is_variable else path.parent.absolute()) / written
     fetched = variables.get("TMP_HOOKS_PATH", "")
     if not source.exists() and not (fetched and source.is_relative_to(fetched)):
-        raise entries["source"].error(
+        raise templating.Missing(
+            path,
             f"there is no {source}, from which drivers are taken",
+            line=entries["source"].line,
             hint="DIB_VIRTIO_WIN names virtio-win.iso where it was downloaded; or install the package virtio-win",
         )
     return Drivers(

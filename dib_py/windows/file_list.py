@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dib_py.errors import FileError, HostError, TargetError
-from dib_py.windows import placing, virtio_media
+from dib_py.windows import placing, templating, virtio_media
 from dib_py.windows.medium import Medium
 from dib_py.windows.volume import Access
 from dib_py.windows.yaml_node import Node, read
@@ -170,7 +170,7 @@ def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
     if kind == "fetched":
         source = Path(variables.get("TMP_HOOKS_PATH", "")) / entries[kind].text()
     else:
-        source = _source(entries[kind])
+        source = _source(entries[kind], variables)
     if kind == "unpack":
         _check_archive(source, entries[kind])
     elif kind == "medium":
@@ -223,14 +223,18 @@ def _content(entries: Mapping[str, Node]) -> bytes:
         raise node.error(f"the text can't be stored: {error.reason}") from error
 
 
-def _source(node: Node) -> Path:
-    source = node.path.parent / node.text()  # an absolute one stays as it is
+def _source(node: Node, variables: Mapping[str, str]) -> Path:
+    """A file of this machine: beside the element's, or where the user's variable says, seen from here."""
     if not node.text():
         raise node.error("no file is named")
+    names = sorted(templating.names(node.path.read_bytes()))
+    is_variable = any(variables.get(name) == node.text() for name in names)
+    source = (Path.cwd() if is_variable else node.path.parent.absolute()) / node.text()
     try:
         kind = source.stat().st_mode
     except OSError as error:
-        raise node.error(f"{source} cannot be read: {error.strerror}", hint="it is a file of this machine") from error
+        message = f"{source} cannot be read: {error.strerror}"
+        raise templating.Missing(node.path, message, line=node.line, hint="it is a file of this machine") from error
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise node.error(f"{source} is neither a file nor a directory")
     return source

@@ -32,6 +32,10 @@ def literal(text: str) -> str:
     return re.sub(r"(\$+\{DIB_)", r"$\1", text)
 
 
+class Missing(FileError):
+    """What a file needs from outside is not there: a variable that has no default, or a file of this machine."""
+
+
 @dataclass(frozen=True)
 class Template:
     """Where text stands, and what is put into it; ``line`` is where the text begins."""
@@ -75,7 +79,7 @@ class Template:
         if value is None and default is None:
             meant = nearest(name, (known for known in self.variables if known.startswith("DIB_")))
             similar = f"; is {' or '.join(meant)} meant?" if meant else ""
-            raise FileError(
+            raise Missing(
                 self.path,
                 f"variable {name} is not set",
                 line=line,

@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tree_sitter_powershell
+from tree_sitter import Language, Parser
 
 from dib_py import process
 from dib_py.errors import BaseError, FileError
@@ -459,3 +461,11 @@ def test_scripts_leave_no_variables_behind_and_say_what_they_do(path: Path) -> N
     labels = set(re.findall(r"^:(\w+)", text, re.MULTILINE))
     assert set(re.findall(r"(?:goto|call) :?(\w+)\s*$", text, re.MULTILINE)) - {"exit"} <= labels | {"eof"}
     assert max(map(len, lines)) <= 150
+
+
+@pytest.mark.parametrize("path", sorted(ELEMENTS.rglob("*.ps1")), ids=lambda path: path.name)
+def test_powershell_scripts_are_powershell(path: Path) -> None:
+    parser = Parser(Language(tree_sitter_powershell.language()))
+    assert not parser.parse(path.read_bytes()).root_node.has_error
+    assert parser.parse(path.read_bytes() + b"\nif ($x { }").root_node.has_error
+    assert path.read_text().startswith("# ")

@@ -207,6 +207,16 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message:
         listed(tmp_path, text)
 
 
+def test_what_a_variable_names_is_looked_for_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here.txt").write_text("x")
+    (tmp_path / "element").mkdir()
+    (tmp_path / "element" / "beside.txt").write_text("y")
+    monkeypatch.chdir(tmp_path)
+    text = "- {path: a, source: '${DIB_FILE}'}\n- {path: b, source: beside.txt}\n"
+    wanted = listed(tmp_path, text, DIB_FILE="here.txt")
+    assert list(file_list.reads(wanted)) == [tmp_path / "here.txt", tmp_path / "element" / "beside.txt"]
+
+
 def test_archives_that_lead_out_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../evil.txt", "x")

@@ -19,7 +19,7 @@ try {
         $behind | Remove-Partition -Confirm:$false
     }
     $largest = (Get-PartitionSupportedSize -DriveLetter $letter).SizeMax
-    if ($largest - $root.Size -gt 1MB) {
+    if (($largest - $root.Size) -gt 1048576) {
         Resize-Partition -DriveLetter $letter -Size $largest
         Write-Output "C: has $largest bytes."
     }
