@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dib_py import hooks, phases
-from dib_py.element import Catalog, Element
+from dib_py.element import WINDOWS, Catalog, Element
 from dib_py.errors import ElementError
 from dib_py.packages.declarations import read_either
 from dib_py.readme import Variable
 from dib_py.resolve import hint_for_unknown
+from dib_py.windows import declarations
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,20 @@ class Package:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """A declarative file for Windows: its name in the element, its kind, and the phase in which it is applied."""
+
+    name: str
+    kind: str
+    phase: str
+
+
+@dataclass(frozen=True)
 class Description:
-    """All there is to say of an element; ``hooks`` are in the order in which they run, by phase directory."""
+    """All there is to say of an element; ``hooks`` are in the order in which they run, by phase directory.
+
+    ``deps_for_windows`` are None where they are the same.
+    """
 
     name: str
     summary: str
@@ -36,9 +50,11 @@ class Description:
     os_family: str
     base_image: Path | None
     deps: tuple[str, ...]
+    deps_for_windows: tuple[str, ...] | None
     provides: tuple[str, ...]
     needed_by: tuple[str, ...]
     hooks: dict[str, list[str]]
+    for_windows: tuple[Declared, ...]
     environment: tuple[str, ...]
     packages: tuple[Package, ...]
     variables: tuple[Variable, ...]
@@ -71,9 +87,11 @@ def describe(catalog: Catalog, name: str) -> Description | Virtual:
         os_family=element.os_family,
         base_image=element.base_image,
         deps=element.deps,
+        deps_for_windows=_deps_for_windows(element),
         provides=element.provides,
         needed_by=needed_by,
         hooks=_hooks(element),
+        for_windows=tuple(_for_windows(element)),
         environment=tuple(path.name for path in element.environment_files),
         packages=tuple(_packages(element)),
         variables=element.readme.variables,
@@ -90,6 +108,18 @@ def _virtual(catalog: Catalog, name: str, needed_by: tuple[str, ...]) -> Virtual
 def _hooks(element: Element) -> dict[str, list[str]]:
     found = {name: hooks.list_hooks(path) for name, path in element.phase_dirs.items()}
     return {name: found[name] for name in phases.BY_DIRECTORY if found.get(name)}
+
+
+def _deps_for_windows(element: Element) -> tuple[str, ...] | None:
+    own = element.deps_for(WINDOWS)
+    return None if own == element.deps else own
+
+
+def _for_windows(element: Element) -> Iterator[Declared]:
+    """Its declarative files in the order in which they are applied; beside hooks, "files" alone may be for these."""
+    may_be_for_windows = element.declares or element.os_family == WINDOWS or not element.phase_dirs
+    for one in declarations.find([element]) if may_be_for_windows else ():
+        yield Declared(one.name.partition("/")[2], one.kind.name, one.kind.phase.directory)
 
 
 def _packages(element: Element) -> list[Package]:

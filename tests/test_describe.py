@@ -96,6 +96,26 @@ def test_hooks_that_would_not_run_are_not_shown(tmp_path: Path) -> None:
     assert described("e", tmp_path).hooks == {"install.d": ["9-a", "10-b"]}
 
 
+def test_what_an_element_has_for_windows(tmp_path: Path) -> None:
+    for name, text in {
+        "element-deps": "package-names\n",
+        "element-deps.windows": "",
+        "install.d/50-both": "",
+        "registry.d/50-both.reg": "",
+        "drivers.yaml": "",
+    }.items():
+        (tmp_path / "both" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "both" / name).write_text(text)
+    found = described("both", tmp_path)
+    assert (found.deps, found.deps_for_windows) == (("package-names",), ())
+    assert [(one.phase, one.kind, one.name) for one in found.for_windows] == [
+        ("pre-install.d", "drivers", "drivers.yaml"),
+        ("install.d", "registry", "registry.d/50-both.reg"),
+    ]
+    assert described("penguin").for_windows == ()
+    assert described("penguin").deps_for_windows is None
+
+
 class TestCommand:
     @pytest.fixture(autouse=True)
     def _samples(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,11 +82,13 @@ def _text(found: Description) -> str:
             *_row("overrides", [str(path) for path in found.overrides]),
             *_row("provides", found.provides),
             *_row("needs", found.deps),
+            *_row("on Windows", found.deps_for_windows or (() if found.deps_for_windows is None else ("nothing",))),
             *_row("needed by", found.needed_by),
             *_row("base image", [str(found.base_image)] if found.base_image else []),
             *_row("environment", found.environment),
         ],
         _titled("hooks, in the order of the build", _hook_lines(found)),
+        _titled("for Windows, in the order of the build", _windows_lines(found)),
         _titled("packages", (f"{package.phase:15} {package.name}{_conditions(package)}" for package in found.packages)),
         _titled("variables", (line for variable in found.variables for line in _variable_lines(variable))),
     ]
@@ -108,6 +110,11 @@ def _hook_lines(found: Description) -> Iterator[str]:
         side = phases.BY_DIRECTORY[directory].side.value
         for name in names:
             yield f"{directory:15} {side:6} {name}"
+
+
+def _windows_lines(found: Description) -> Iterator[str]:
+    for declared in found.for_windows:
+        yield f"{declared.phase:15} {declared.kind:12} {declared.name}"
 
 
 def _conditions(package: Package) -> str:

@@ -8,20 +8,22 @@ from pathlib import Path
 
 from dib_py.element import Catalog, Element
 from dib_py.errors import ElementError
-from dib_py.lint import declarations, dependencies, layout, scripts
+from dib_py.lint import declarations, dependencies, layout, scripts, windows
 from dib_py.lint.exclusions import ignored_by_git, ignored_codes
 from dib_py.lint.registry import COMBINATION_RULES, ELEMENT_RULES, FILE_RULES, Finding, Subject
 from dib_py.lint.sources import File, files_of
 from dib_py.phases import BY_DIRECTORY
 from dib_py.resolve import hint_for_unknown, requested_names, resolve
 from dib_py.settings import Settings
+from dib_py.windows.kinds import UNMISTAKABLE
 
 __all__ = ["Finding", "Report", "codes", "lint"]
 
 # the modules that hold rules; importing them is what registers these
-RULES = (declarations, dependencies, layout, scripts)
+RULES = (declarations, dependencies, layout, scripts, windows)
 
-_MARKS = frozenset({*BY_DIRECTORY, "element-deps", "element-provides", "environment.d", "package-installs.yaml"})
+_FILES = ("element-deps", "element-deps.windows", "element-provides", "package-installs.yaml")
+_MARKS = frozenset({*BY_DIRECTORY, *UNMISTAKABLE, *_FILES, "environment.d"})
 
 
 @dataclass(frozen=True)
