@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from qemu.qmp import QMPClient, QMPError
 
 from dib_py.disk.image import refuse_references
+from dib_py.disk.storage_daemon import socket_path
 from dib_py.errors import DibError
 from dib_py.process import run
 from dib_py.target.guestfs_appliance import CALLED, load_bindings
@@ -30,7 +31,7 @@ from dib_py.verify.checks import File, Filesystem, Unreachable
 
 MEMORY = 640  # MiB: the kernel, libguestfs' root and the page cache of what is read
 
-_QMP = "appliance.sock"
+_QMP = "qmp.sock"
 _PLUGGED = 30.0  # seconds for the appliance's kernel to see a new disk
 _POLL = 0.1
 _READ = 1024 * 1024  # bytes at once; a message to libguestfs' daemon has 4 MiB at most
@@ -57,9 +58,11 @@ class Offline:
         self._handle: Any = None
         self._lock = threading.RLock()
         self._overran = ""
+        self._socket = self._directory / _QMP
 
     def __enter__(self) -> Offline:
         self._directory.mkdir(exist_ok=True)
+        socket_path(self._directory, _QMP)  # says what is wrong with a path that is too long
         refuse_references(self._image, self._format)
         try:
             bindings = load_bindings()
@@ -134,18 +137,10 @@ class Offline:
             handle.set_memsize(MEMORY)
             handle.set_smp(1)  # the machine that boots meanwhile has more use for the others
             handle.add_drive_opts(str(self._image), format=self._format, readonly=True)
-            handle.config("-qmp", f"unix:{self._escaped(self._socket)},server=on,wait=off")
+            handle.config("-qmp", f"unix:{_escaped(self._socket)},server=on,wait=off")
             handle.launch()
 
         self.call(launch)
-
-    @property
-    def _socket(self) -> Path:
-        return self._directory / _QMP
-
-    @staticmethod
-    def _escaped(path: Path) -> str:
-        return str(path).replace(",", ",,")
 
     def _plug(self, disk: Path) -> str:
         """Give the appliance this disk below a throw-away overlay; returns its name there."""
@@ -175,7 +170,7 @@ class Offline:
 
     def _kill(self) -> None:
         """Kill this appliance's own qemu, found among our children by the path of our socket."""
-        mark = os.fsencode(self._escaped(self._socket))
+        mark = os.fsencode(_escaped(self._socket))
         for task in Path("/proc/self/task").iterdir():
             with contextlib.suppress(OSError):
                 for child in (task / "children").read_text().split():
@@ -269,6 +264,11 @@ class GuestReader:
             return str(handle.case_sensitive_path(path))
         except RuntimeError:  # a directory on the way is not there
             return path
+
+
+def _escaped(path: Path) -> str:
+    """``path`` as a value in one of qemu's option lists."""
+    return str(path).replace(",", ",,")
 
 
 def _walk(handle: Any, place: str, shown: str) -> list[File]:

@@ -58,13 +58,18 @@ def _errors(result: Answer, status: Answer) -> list[str]:
     results, stages = _document(result), _document(status)
     if not results:
         return ["cloud-init left no result: /run/cloud-init/result.json can't be read"]
-    errors = [str(error) for error in results.get("errors") or []]
+    errors = _listed(results)
     for name, stage in stages.items():
         if isinstance(stage, dict):
-            errors += [f"{name}: {error}" for error in stage.get("errors") or []]
+            errors += [f"{name}: {error}" for error in _listed(stage)]
             if stage.get("start") and not stage.get("finished"):
                 errors.append(f"{name} did not finish")
     return [f"cloud-init: {error}" for error in dict.fromkeys(errors)]
+
+
+def _listed(summary: Mapping[str, Any]) -> list[str]:
+    errors = summary.get("errors") or []
+    return [str(error) for error in errors] if isinstance(errors, list) else [str(errors)]
 
 
 def _document(answer: Answer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from dib_py.disk.size import GIB, MIB
@@ -96,8 +97,7 @@ def parse_blocks(text: str) -> dict[str, Block]:
         if len(words) < 5 or not words[2].isdigit():
             continue
         name, number, size, start, path, *holders = words
-        parts = path.split("/")
-        disk = name if start == "-" else parts[-2]
+        disk = name if start == "-" else PurePosixPath(path).parent.name
         first = int(start) * _SECTOR if start.isdigit() else None
         found[name] = Block(name, number, int(size) * _SECTOR, first, disk, tuple(holders))
     return found

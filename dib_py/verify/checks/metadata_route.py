@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterator
 from typing import ClassVar
@@ -13,6 +14,7 @@ from dib_py.verify.result import Evidence
 
 _SERVICE = ipaddress.IPv4Address("169.254.169.254")
 _ZEROCONF = ipaddress.IPv4Network("169.254.0.0/16")
+_NUMBER = re.compile(r"[0-9A-F]{8}")
 _PATH = "latest/meta-data/instance-id"
 
 # with the first of these that the guest has, and past any proxy: that would be another machine asking
@@ -71,9 +73,9 @@ def _is_zeroconf(network: ipaddress.IPv4Network) -> bool:
 
 def _routes(table: str) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
     """The networks of /proc/net/route and their devices; addresses there are hexadecimal, last byte first."""
-    for line in table.splitlines()[1:]:
+    for line in table.splitlines():
         words = line.split()
-        if len(words) > 7:
+        if len(words) > 7 and _NUMBER.fullmatch(words[1]) and _NUMBER.fullmatch(words[7]):
             address, mask = (bytes.fromhex(words[column])[::-1] for column in (1, 7))
             prefix = int.from_bytes(mask, "big").bit_count()
             yield ipaddress.IPv4Network((address, prefix), strict=False), words[0]

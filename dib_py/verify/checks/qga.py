@@ -18,6 +18,7 @@ _REMOVE = "userdel -r {user} || deluser --remove-home {user}"
 # su asks for the password whoever is not root; it reads it from standard input where there is no terminal
 _TRY = "su -s /bin/sh nobody -c {inner}"
 _INNER = "printf '%s\\n' {password} | su -s /bin/sh {user} -c 'echo in as $(id -un)'"
+_NO_TERMINAL = "must be run from a terminal"  # says the one of some older systems
 
 
 class Qga:
@@ -67,6 +68,8 @@ class Qga:
         finally:
             ask(subject.shell, {"remove": _REMOVE.format(user=user)}, subject.limits.command)
         tried = Evidence("su before and after", f"{before['before'].output}\n{after.output}".strip())
+        if _NO_TERMINAL in after.output:
+            raise Unreachable(f"the guest's su can't be asked: {after.output}")
         if not _let_in(after, user):
             return failed("the password that the agent set does not take effect", shown, tried)
         return passed(shown, tried)
@@ -77,8 +80,10 @@ def _let_in(tried: Answer, user: str) -> bool:
 
 
 def _enabled(info: Any) -> set[str]:
-    commands = info.get("supported_commands", []) if isinstance(info, dict) else []
-    return {command["name"] for command in commands if command.get("enabled")}
+    commands = info.get("supported_commands") if isinstance(info, dict) else None
+    if not isinstance(commands, list):
+        return set()
+    return {str(one.get("name")) for one in commands if isinstance(one, dict) and one.get("enabled") is True}
 
 
 def _summary(info: Any) -> str:
