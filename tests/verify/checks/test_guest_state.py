@@ -9,6 +9,8 @@ import pytest
 
 from dib_py.verify.checks import Answer, Need
 from dib_py.verify.checks.cloud_init import CloudInit
+from dib_py.verify.checks.growroot import Growroot
+from dib_py.verify.checks.metadata_route import MetadataRoute
 from dib_py.verify.checks.second_boot import SecondBoot
 from dib_py.verify.checks.services import Services
 from dib_py.verify.checks.size import Size
@@ -220,3 +222,14 @@ def test_a_second_boot_that_does_not_come(missing: Need) -> None:
 def test_without_a_record_there_is_nothing_to_compare_with() -> None:
     finding = SecondBoot().run(Subject(second(record="ran something-else"), boot=2))
     assert finding.outcome is Outcome.NOT_RUN
+
+
+# -- a guest that answers anything
+@pytest.mark.parametrize(
+    "junk", ["", "\x00\x1b[31m", "a b c d e f g h i j k l\n" * 3, '{"v1": {"errors": 5, "init": []}}', "[1]"]
+)
+def test_no_answer_breaks_a_check(junk: str) -> None:
+    names = (*answers(), *systemd(), *second(), "meminfo", "mounts", "df", "blocks", "routes", "answer")
+    for check in (CloudInit(), Services(), Size(), SecondBoot(), Growroot(), MetadataRoute()):
+        finding = check.run(Subject(dict.fromkeys(names, junk)))
+        assert finding.outcome is not Outcome.PASSED
