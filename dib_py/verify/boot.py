@@ -1,4 +1,4 @@
-"""One boot of the machine: what checks are handed, and the watch over it that says what has come and what won't."""
+"""One boot of the machine: what checks are handed, from power on to its end."""
 
 from __future__ import annotations
 
@@ -23,17 +23,12 @@ from dib_py.verify.readers import Readers
 from dib_py.verify.result import BootReport, Moment, Stage
 from dib_py.verify.shell import Shell
 from dib_py.verify.ssh import Ssh
+from dib_py.verify.watch import IN_GUEST, Doors, Watch
 
 MOST_RESETS = 3  # first boots may restart once or twice, to relabel or to change firmware variables
-_LOOK = 0.25  # seconds between looks at what has become of time
-_PROMPT_SHARE = 1 / 3  # of a door's limit: how long after a door opens a prompt may come yet
-_AFTERMATH = 2.0  # seconds for the guest to say more about what is wrong
-_SSH_AGAIN = 2.0
-_AGENT_WITHIN = 15.0
-_CLOUD_INIT_AGAIN = 3.0
+_TELL = 0.25  # seconds between looks at what is to be told
 _JOIN_WITHIN = 5.0
-_RESULT = "/run/cloud-init/result.json"  # written when the last of cloud-init's stages has ended
-_IN_GUEST = (Need.LOGIN, Need.AGENT, Need.SSH, Need.SHELL, Need.CLOUD_INIT)
+_COMMAND_WITHIN = 20.0  # seconds for a guest to take the command to switch itself off
 
 
 @dataclass(frozen=True)
@@ -53,16 +48,6 @@ class Given:
     clock: Callable[[], float]
     events: Events
     kept_console: Path | None = None
-
-
-@dataclass(frozen=True)
-class Doors:
-    """The ways into a machine that is on, or was."""
-
-    console: Console
-    agent: Agent
-    ssh: Ssh
-    shell: Shell
 
 
 class Boot:
@@ -101,10 +86,6 @@ class Boot:
         self._screenshot: bytes | None = None
         self._told_stage = Stage.NOTHING
         self._told_line: list[str] = []
-        self._trouble_since: float | None = None
-        self._door_open_since: float | None = None
-        self._up_since: float | None = None
-        self._cloud_init_since: float | None = None
         self._finished_at: float | None = None
         self._opened = threading.Event()  # the doors are there, if not open
 
@@ -117,13 +98,14 @@ class Boot:
         ssh = Ssh(self.seed, self._given.directory, self.limits.command)
         shell = Shell(agent, ssh, console, self.seed, self.board, self.limits.command)
         self._doors = Doors(console, agent, ssh, shell)
+        self._watch = Watch(self._doors, self.board, self.limits, self._clock, self._note, self.give_up)
         self._opened.set()
         self._note("powered on")
         accelerator = "kvm" if self._hardware.kvm else "tcg"
         self._given.events.emit(MachineStarted(self.boot, accelerator, self._hardware.firmware.value))
         self.board.up(Need.MACHINE)
-        for work in (self._watch, self._await_ssh, self._await_shell):
-            self._start(work)
+        self._watch.start()
+        self._start(self._tell_all)
         return self
 
     def __exit__(
@@ -143,6 +125,7 @@ class Boot:
         self._closing.set()
         self._machine.kill()
         self._doors.console.close()
+        self._watch.stop()
         for thread in self._threads:
             thread.join(_JOIN_WITHIN)
         self._machine.__exit__(None, None, None)
@@ -150,7 +133,7 @@ class Boot:
         self._note(self._ending)
         self._tell()
         self._given.events.emit(MachineEnded(self.boot, self._ending))
-        self.board.never(f"the machine has ended: {self._ending}", *_IN_GUEST, Need.MACHINE)
+        self.board.never(f"the machine has ended: {self._ending}", *IN_GUEST, Need.MACHINE)
 
     def wait_until_over(self, timeout: float) -> bool:
         """Wait until the machine has ended, or is known not to come up; whether that is so."""
@@ -173,17 +156,19 @@ class Boot:
             self._trouble = trouble
         self._note(trouble.what)
         self._look_at_screen()
-        self.board.never(trouble.what, *_IN_GUEST)
+        self.board.never(trouble.what, *IN_GUEST)
         self._over.set()
 
-    def switch_off(self) -> bool:
-        """The power button, or a command where that is not heeded; whether the guest ended the machine."""
-        if self.press_power_button(self.limits.shutdown):
+    def switch_off(self, timeout: float) -> bool:
+        """The power button, or a command where that is not heeded; whether the guest ended the machine in time."""
+        deadline = self._clock() + timeout
+        if not self._asked_to_end and self.press_power_button(min(self.limits.shutdown, timeout)):
             return True
+        self._note("told to switch itself off by a command")
         with contextlib.suppress(DibError):
-            self._note("told to switch itself off by a command")
-            self._doors.shell.run("poweroff", 20.0)
-        return self._ended.wait(self.limits.shutdown) and self._ended_by_itself
+            self._doors.shell.run("poweroff", min(_COMMAND_WITHIN, max(1.0, deadline - self._clock())))
+        self._ended.wait(max(0.0, min(self.limits.shutdown, deadline - self._clock())))
+        return self._ended_by_itself
 
     def report(self) -> BootReport:
         end = self._clock() if self._finished_at is None else self._finished_at
@@ -202,9 +187,9 @@ class Boot:
     @property
     def stage(self) -> Stage:
         """How far it has come: to the login where a door is open, whatever the console says."""
-        if self._up_since is not None:
-            return Stage.LOGIN
-        return self._doors.console.stage if self._opened.is_set() else Stage.NOTHING
+        if not self._opened.is_set():
+            return Stage.NOTHING
+        return Stage.LOGIN if self._watch.came_up else self._doors.console.stage
 
     @property
     def firmware(self) -> Firmware:
@@ -271,133 +256,47 @@ class Boot:
         elif name == "FIRMWARE":
             if self._opened.wait(_JOIN_WITHIN):
                 self._doors.console.hint(data["line"])
-        elif name == "SHUTDOWN":
-            self._ended_by_itself = bool(data.get("guest"))
         elif name == "RESET" and data.get("guest"):
             self._on_reset()
         elif name == "GUEST_PANICKED":
-            self._trouble_since = self._trouble_since or self._clock()
+            if self._opened.wait(_JOIN_WITHIN):
+                self._watch.panicked()
         elif name == "BLOCK_IO_ERROR":
             reason = data.get("reason", "")
             self._start(lambda: self.give_up(Trouble(self.stage, f"the disk can't be read or written: {reason}")))
-        elif name == "VSERPORT_CHANGE" and data.get("id") == AGENT_PORT and data.get("open"):
-            self._start(self._greet_agent)
+        elif (name, data) == ("VSERPORT_CHANGE", {"id": AGENT_PORT, "open": True}) and self._opened.wait(_JOIN_WITHIN):
+            self._watch.greet_agent()
 
     def _on_end(self, code: int) -> None:
+        self._ended_by_itself = code == 0  # of a qemu that nobody killed
         if not self._ending and not self._closing.is_set():
             if self._ended_by_itself:
                 self._ending = "the guest switched the machine off"
             else:
                 said = self._machine.messages.splitlines()[-1:] or [f"exit code {code}"]
                 self._ending = f"qemu ended: {said[0]}"
-        if self._up_since is None and not self._closing.is_set():
+        if not self._asked_to_end and not self._closing.is_set():
             with self._lock:
                 self._trouble = self._trouble or Trouble(self.stage, self._ending)
         self._ended.set()
         self._over.set()
-        self.board.never(f"the machine has ended: {self._ending}", *_IN_GUEST)
+        self.board.never(f"the machine has ended: {self._ending}", *IN_GUEST)
 
     def _on_reset(self) -> None:
         self._resets += 1
         self._note("restarted")
         if self._opened.wait(_JOIN_WITHIN):
-            self._doors.console.restarted()
+            self._watch.restarted()
         if self._resets >= MOST_RESETS:
             seconds = self._clock() - self._started
             what = f"it restarts again and again: {self._resets} times in {seconds:.0f} s"
             self._start(lambda: self.give_up(Trouble(self.stage, what)))
 
-    def _watch(self) -> None:
-        while not self._closing.wait(_LOOK):
-            self._tell()
-            self._look()
-
-    def _look(self) -> None:
-        now = self._clock()
-        if self._up_since is None:
-            self._look_for_coming_up(now)
-        else:
-            self._look_for_lateness(now)
-        if self._doors.console.cloud_init_ended:
-            self._cloud_init_ended()
-
-    def _look_for_coming_up(self, now: float) -> None:
-        console = self._doors.console
-        open_for = now - self._door_open_since if self._door_open_since is not None else 0.0
-        if console.stage is Stage.LOGIN or open_for > self.limits.door * _PROMPT_SHARE:
-            self._up_since = now
-            self.board.up(Need.LOGIN)
-        elif console.trouble is not None or self._trouble_since is not None:
-            self._trouble_since = self._trouble_since or now
-            if now - self._trouble_since > _AFTERMATH:
-                self.give_up(console.trouble or Trouble(console.stage, "the guest says that it panicked"))
-        elif now - console.last_word > self.limits.silence:
-            self.give_up(Trouble(console.stage, f"it hangs: nothing on the console for {self.limits.silence:g} s"))
-        elif now - self._started > self.limits.login:
-            self.give_up(Trouble(console.stage, f"it has not come up within {self.limits.login:g} s"))
-
-    def _look_for_lateness(self, now: float) -> None:
-        """Settle what has not come in its time since the guest came up."""
-        assert self._up_since is not None
-        if self._trouble_since is not None or (self._doors.console.trouble and self._doors.console.flooded):
-            self.give_up(self._doors.console.trouble or Trouble(self.stage, "the guest says that it panicked"))
-        if now - self._up_since > self.limits.cloud_init:
-            self.board.never(f"cloud-init has not ended within {self.limits.cloud_init:g} s", Need.CLOUD_INIT)
-        if self.board.reason(Need.CLOUD_INIT) is not None:
-            self._cloud_init_since = self._cloud_init_since or now
-            if now - self._cloud_init_since > self.limits.door:
-                self.board.never("the guest agent does not answer", Need.AGENT)
-                self.board.never("no ssh server answers", Need.SSH)
-
-    def _cloud_init_ended(self) -> None:
-        if self.board.reason(Need.CLOUD_INIT) is None:
-            self._note("cloud-init has ended")
-        self.board.up(Need.CLOUD_INIT)
-
-    # -- doors
-    def _greet_agent(self) -> None:
-        while not self._closing.is_set() and not self.board.is_up(Need.AGENT):
-            with contextlib.suppress(DibError):
-                self._doors.agent.ask("guest-ping", _AGENT_WITHIN)
-                self._open(Need.AGENT, "the guest agent answers")
-                return
-            self._closing.wait(1.0)
-
-    def _await_ssh(self) -> None:
-        while not self._closing.wait(_SSH_AGAIN) and self.board.reason(Need.SSH) is None:
-            if said := self._doors.ssh.banner():
-                self._open(Need.SSH, f"the ssh server answers: {said}")
-                return
-
-    def _await_shell(self) -> None:
-        if self._doors.shell.open(self._doors_stay_closed, self._closing):
-            self._note(f"commands can be run by {self._doors.shell.name}")
-            self.board.up(Need.SHELL)
-            self._await_cloud_init()
-        else:
-            self.board.never("no door into the guest opened", Need.SHELL)
-
-    def _doors_stay_closed(self) -> bool:
-        """Each of the doors' needs has been settled, and time enough has passed for those that came."""
-        settled = all(self.board.reason(need) is not None for need in (Need.AGENT, Need.SSH, Need.CLOUD_INIT))
-        since = self._cloud_init_since
-        return settled and since is not None and self._clock() - since > 2 * self.limits.door
-
-    def _await_cloud_init(self) -> None:
-        """Ask for its end, for an image whose console does not tell."""
-        while not self._closing.is_set() and self.board.reason(Need.CLOUD_INIT) is None:
-            with contextlib.suppress(DibError):
-                if self._doors.shell.run(f"test -e {_RESULT}").exit_code == 0:
-                    self._cloud_init_ended()
-                    return
-            self._closing.wait(_CLOUD_INIT_AGAIN)
-
-    def _open(self, need: Need, what: str) -> None:
-        self._note(what)
-        self._door_open_since = self._door_open_since or self._clock()
-        self.board.up(need)
-
     # -- what is told
+    def _tell_all(self) -> None:
+        while not self._closing.wait(_TELL):
+            self._tell()
+
     def _tell(self) -> None:
         """Say how far it is: the console's last line as often as somebody can read it, not as it comes."""
         stage = self.stage

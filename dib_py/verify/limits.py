@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from dib_py.verify.checks import Limits
 
-KVM = Limits(login=240, cloud_init=240, door=30, command=30, shutdown=120, offline=90, silence=120, total=900)
-TCG = Limits(login=900, cloud_init=600, door=90, command=90, shutdown=300, offline=300, silence=300, total=2400)
+KVM = Limits(login=240, cloud_init=240, door=30, command=30, shutdown=60, offline=90, silence=120, total=900)
+TCG = Limits(login=900, cloud_init=600, door=90, command=90, shutdown=120, offline=300, silence=300, total=2400)
 
 
 def limits(kvm: bool, total: float | None = None) -> Limits:

@@ -23,7 +23,7 @@ _SAY = bytes(
 HANG = bytes([0xFA, 0xF4, 0xEB, 0xFD])  # cli; hlt; jmp to hlt
 SWITCH_OFF = bytes([0xBA, 0x04, 0x06, 0xB8, 0x00, 0x20, 0xEF])  # out 0x604, 0x2000: ACPI's S5 on qemu's pc
 RESTART = bytes([0xB0, 0xFE, 0xE6, 0x64])  # the keyboard controller's reset line
-REPEAT = bytes([0xEB, 0xE8])  # jmp to the first instruction, which is as far away as _SAY is long
+REPEAT = bytes([0xEB, 0x100 - len(_SAY) - 2])  # jmp to the first instruction
 WAIT_FOR_KEY = bytes(  # until something is typed at the console
     [
         *(0xBA, 0xFD, 0x03),  # mov dx, 0x3fd: line status
