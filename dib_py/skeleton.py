@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dib_py.errors import UsageError
-from dib_py.phases import Phase, Side
+from dib_py.phases import EXTRA_DATA, Phase, Side
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,9 +37,33 @@ _WHERE = {
 }
 
 
+_REGISTRY = """\
+# To be written: the keys and values of the registry that are to be there.
+#
+# - key: HKLM\\SOFTWARE\\Contoso
+#   values:
+#     Colour: {{sz: "{value}"}}
+#     Level: {{dword: 1}}
+"""
+_WINDOWS_SECTIONS = """
+What it edits
+-------------
+
+To be written: which keys of the registry and which files.
+
+What happens at first boot
+--------------------------
+
+Nothing.
+"""
+
+
 @dataclass(frozen=True)
 class Skeleton:
-    """What a new element is to have; ``variables`` by name, with their defaults."""
+    """What a new element is to have; ``variables`` by name, with their defaults.
+
+    One for Windows (``windows``) has no hooks in the guest and no packages, but a file for the registry.
+    """
 
     name: str
     summary: str = ""
@@ -47,6 +71,7 @@ class Skeleton:
     packages: Sequence[str] = ()
     needs: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    windows: bool = False
 
     def __post_init__(self) -> None:
         """Raise UsageError for what no element could have."""
@@ -65,6 +90,10 @@ class Skeleton:
                 raise UsageError(f"{text!r} has to be one line")
         if self.name in self.needs:
             raise UsageError(f"{self.name} can't need itself")
+        if self.windows and self.packages:
+            raise UsageError("an element for Windows installs no packages", hint="firstboot.d may run an installer")
+        if self.windows and (others := [phase.name for phase in self.phases if phase is not EXTRA_DATA]):
+            raise UsageError(f"no hook of {others[0]} runs for Windows", hint="only those of extra-data do")
 
     @property
     def files(self) -> dict[str, str]:
@@ -77,6 +106,9 @@ class Skeleton:
             found["package-installs.yaml"] = "".join(f"{name}:\n" for name in sorted(set(self.packages)))
         if self.variables:
             found[f"environment.d/10-{self.name}.bash"] = "".join(map(self._export, self.variables))
+        if self.windows:
+            value = next((f"${{{name}}}" for name in self.variables), "blue")
+            found[f"registry.d/50-{self.name}.yaml"] = _REGISTRY.format(value=value)
         for phase in self.phases:
             path = f"{phase.directory}/50-{self.name}"
             found[path] = _HOOK.format(what=_WHERE[phase.side], path=path)
@@ -121,6 +153,7 @@ class Skeleton:
         line = "=" * len(self.name)
         summary = self.summary or "To be written: one sentence that says what the element does."
         text = f"{line}\n{self.name}\n{line}\n\n{summary if summary[-1] in '.!?' else f'{summary}.'}\n"
+        text += _WINDOWS_SECTIONS if self.windows else ""
         if self.variables:
             text += "\nVariables\n---------\n"
         for name, default in self.variables.items():

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from dib_py.element import Catalog
 from dib_py.errors import UsageError
 from dib_py.lint import lint
-from dib_py.phases import PHASES, POST_INSTALL
+from dib_py.phases import EXTRA_DATA, PHASES, POST_INSTALL
 from dib_py.readme import parse
 from dib_py.skeleton import Skeleton
+from dib_py.windows import declarations
 
 EVERYTHING = Skeleton(
     "web",
@@ -27,7 +28,22 @@ EVERYTHING = Skeleton(
 )
 
 
-@pytest.mark.parametrize("skeleton", [Skeleton("web"), Skeleton("w-2", phases=[POST_INSTALL]), EVERYTHING])
+FOR_WINDOWS = Skeleton(
+    "wallpaper", "Hangs a picture.", [EXTRA_DATA], needs=["rdp"], variables={"DIB_PICTURE": "sea"}, windows=True
+)
+
+
+@pytest.mark.parametrize(
+    "skeleton",
+    [
+        Skeleton("web"),
+        Skeleton("w-2", phases=[POST_INSTALL]),
+        EVERYTHING,
+        Skeleton("panes", windows=True),
+        FOR_WINDOWS,
+    ],
+    ids=lambda skeleton: skeleton.name,
+)
 def test_lint_finds_nothing(skeleton: Skeleton, tmp_path: Path) -> None:
     skeleton.write(tmp_path)
     assert [str(finding) for finding in lint([tmp_path]).findings] == []
@@ -46,6 +62,27 @@ def test_what_it_has(tmp_path: Path) -> None:
         hook = path / phase.directory / "50-web"
         assert os.access(hook, os.X_OK)
         subprocess.run([hook], check=True, capture_output=True)
+
+
+def test_one_for_windows(tmp_path: Path) -> None:
+    path = FOR_WINDOWS.write(tmp_path)
+    element = Catalog.load([tmp_path])["wallpaper"]
+    assert element.declares == ("registry.d",)
+    text = (path / "registry.d/50-wallpaper.yaml").read_text()
+    assert "${DIB_PICTURE}" in text
+    # as it stands when its author takes the marks of the comment away
+    meant = path / "registry.d/60-meant.yaml"
+    meant.write_text("".join(f"{line[2:]}\n" for line in text.splitlines()[2:]))
+    [edits] = [
+        declarations.read(one, {"DIB_PICTURE": "sea"}).value
+        for one in declarations.find([element])
+        if one.path == meant
+    ]
+    assert repr("sea".encode("utf-16-le"))[2:-1] in repr(edits)
+    with pytest.raises(UsageError, match="no packages"):
+        Skeleton("x", packages=["nginx"], windows=True)
+    with pytest.raises(UsageError, match="no hook of post-install runs"):
+        Skeleton("x", phases=[POST_INSTALL], windows=True)
 
 
 @settings(max_examples=40, deadline=None)

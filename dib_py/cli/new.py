@@ -32,6 +32,7 @@ from dib_py.skeleton import Skeleton
     multiple=True,
     help="take a variable of the environment; may be repeated",
 )
+@click.option("--windows", is_flag=True, help="for Windows: a file for the registry instead of hooks in the guest")
 @click.option("--summary", metavar="TEXT", default="", help="one sentence that says what the element does")
 def command(
     path: Path,
@@ -39,12 +40,13 @@ def command(
     packages: tuple[str, ...],
     needs: tuple[str, ...],
     variables: tuple[str, ...],
+    windows: bool,
     summary: str,
 ) -> None:
     """Make a directory PATH with a new element, which dib-py lint finds nothing wrong with.
 
-    The last part of PATH is the element's name. What is there already is left alone. Without --phase and --package it
-    has a hook in install.d.
+    The last part of PATH is the element's name. What is there already is left alone. Without --phase, --package and
+    --windows it has a hook in install.d.
     """
     path = path.absolute()
     beside = [path.parent] if path.parent.is_dir() else []
@@ -52,9 +54,9 @@ def command(
     for name in needs:
         if catalog.get(name) is None and not catalog.providers(name):
             raise UsageError(f"unknown element '{name}'", hint=hint_for_unknown(catalog, name))
-    chosen = phases or (() if packages else ("install",))
+    chosen = phases or (() if packages or windows else ("install",))
     defaults = {name: default for name, _, default in (text.partition("=") for text in variables)}
-    skeleton = Skeleton(path.name, summary, [_phase(name) for name in chosen], packages, needs, defaults)
+    skeleton = Skeleton(path.name, summary, [_phase(name) for name in chosen], packages, needs, defaults, windows)
     hidden = catalog.get(path.name)
     skeleton.write(path.parent)
     if hidden and hidden.path != path:
