@@ -45,7 +45,7 @@ class Board:
         """Wait for all of them until ``deadline`` (monotonic): why the first won't come; empty once all have come."""
         for need in sorted(needs, key=list(Need).index):
             if not self.settled(need, deadline - time.monotonic()):
-                return f"{need.value}: not in time"
+                return f"the limit had passed before this was so: {need.value}"
             if reason := self.reason(need):
                 return reason
         return ""
