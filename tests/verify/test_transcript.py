@@ -39,6 +39,14 @@ def test_lines_have_their_numbers_and_the_times_at_which_they_began() -> None:
     assert (transcript.number, transcript.unfinished) == (4, "login:")
 
 
+def test_what_only_moves_the_cursor_does_not_begin_a_line() -> None:
+    transcript = Transcript()
+    transcript.feed(b"\x1b[0m\x1b[37m\x1b[40m \r", 7.0)
+    transcript.feed(b"[    0.000000] Linux", 12.0)
+    transcript.feed(b" version 6.1\n", 13.0)
+    assert [(line.at, line.text) for line in transcript.lines] == [(12.0, "[    0.000000] Linux version 6.1")]
+
+
 def test_colours_titles_and_redrawn_lines_leave_what_a_person_saw() -> None:
     assert texts(b"\x1b]0;title\x07[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mgetty\x1b[0m.\n") == [
         "[  OK  ] Started getty."
