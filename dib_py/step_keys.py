@@ -200,7 +200,8 @@ def applier() -> str:
 
     A comment that changed costs a rebuild; a number that nobody raised would cost an image.
     """
-    return keys.digest(path.read_bytes() for path in sorted(WINDOWS.glob("*.py")))
+    files = sorted(path for path in WINDOWS.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return keys.digest(path.read_bytes() for path in files)
 
 
 def _shape(layout: Layout | None) -> str:
