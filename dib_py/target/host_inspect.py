@@ -45,10 +45,11 @@ def inspect(devices: Devices, scratch: Path) -> Inspection:
 
 
 def _refuse_unreadable(known: Mapping[str, Mapping[str, str]]) -> None:
-    for device, values in known.items():
+    for values in known.values():
         what = _REFUSED.get(values.get("TYPE", ""))
         if what:
-            raise TargetError(f"the base image has {what} on {device}", hint=_OTHER_TARGET)
+            where = f"partition {values['NUMBER']}" if "NUMBER" in values else "the whole disk"
+            raise TargetError(f"the base image has {what} on {where}", hint=_OTHER_TARGET)
 
 
 def _probe(node: Path) -> dict[str, str]:
