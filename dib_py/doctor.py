@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,12 +25,13 @@ from dib_py.settings import GIB
 from dib_py.verify.firmware import ovmf
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-VERSIONS, BOTH, GUESTFS, HOST, ELEMENTS, VERIFY, SPACE = (
+VERSIONS, BOTH, GUESTFS, HOST, ELEMENTS, WINDOWS, VERIFY, SPACE = (
     "versions",
     "both targets",
     "guestfs target",
     "host target",
     "elements",
+    "Windows images",
     "verify",
     "space",
 )
@@ -89,6 +91,8 @@ PROGRAMS = (
     Program("zstd", ELEMENTS, "unpacks base images, packs layers", "zstd", "zstd", required=False),
     Program("gpgv", ELEMENTS, "verifies publishers' signatures", "gpgv", "gnupg2", required=False),
     Program("tar2sqfs", ELEMENTS, "writes squashfs", "squashfs-tools-ng", "squashfs-tools-ng", required=False),
+    Program("ntfs-3g", WINDOWS, "writes NTFS in the appliance", "ntfs-3g", "ntfs-3g", required=False),
+    Program("wimlib-imagex", WINDOWS, "applies installation media", "wimtools", "wimlib-utils", required=False),
     Program("qemu-nbd", VERIFY, "reads what a guest sees of an image", "qemu-utils", "qemu-img", required=False),
     Program("ip", VERIFY, "sets up the guest's network", "iproute2", "iproute", required=False),
     Program("ssh", VERIFY, "logs into the guest", "openssh-client", "openssh-clients", required=False),
@@ -117,12 +121,17 @@ class Machine:
             return f"dnf install {fedora}"
         return f"install the package {debian} (Debian, Ubuntu) or {fedora} (Fedora)"
 
+    @property
+    def is_rhel(self) -> bool:
+        """Whether this is RHEL or a rebuild of it."""
+        return re.search(r"^ID(_LIKE)?=.*\brhel\b", self._os_release(), re.MULTILINE) is not None
+
     def _os_release(self) -> str:
         try:
             lines = (self.root / "etc/os-release").read_text().splitlines()
         except OSError:
             return ""
-        return " ".join(line for line in lines if line.startswith(("ID=", "ID_LIKE=")))
+        return "\n".join(line for line in lines if line.startswith(("ID=", "ID_LIKE=")))
 
 
 def examine(machine: Machine, places: Mapping[str, Path], layers: Path, layers_size: int) -> list[Finding]:
@@ -135,6 +144,7 @@ def examine(machine: Machine, places: Mapping[str, Path], layers: Path, layers_s
         *programs(machine),
         *guestfs_target(machine),
         *host_target(machine),
+        *windows(machine),
         *verify(machine),
         *space({**places, "layers": layers}),
         layer_store(layers, layers_size),
@@ -217,6 +227,21 @@ def _kvm(machine: Machine) -> Finding:
         return Finding(GUESTFS, "KVM", OK, verdict.reason)
     detail = f"{verdict.reason}: the appliance runs under TCG, some fifty times slower"
     return Finding(GUESTFS, "KVM", WARN, detail, "use a machine whose processors KVM can use, or --target host")
+
+
+def windows(machine: Machine) -> Iterator[Finding]:
+    """What Windows images need beside the guestfs target; nothing else does."""
+    try:
+        import hivex  # noqa: F401 - whether it is there is the question
+    except ImportError as error:
+        mend = machine.install("python3-hivex", "python3-hivex")
+        detail = f"the python bindings can't be imported: {error}"
+        yield Finding(WINDOWS, "hivex", WARN, detail, f"{mend}; a virtual environment needs --system-site-packages")
+    else:
+        yield Finding(WINDOWS, "hivex", OK, "edits registry hives")
+    if machine.is_rhel:
+        mend = "build on Fedora, Debian or Ubuntu"
+        yield Finding(WINDOWS, "the appliance", WARN, "that of RHEL and its rebuilds can't write NTFS", mend)
 
 
 def host_target(machine: Machine) -> Iterator[Finding]:

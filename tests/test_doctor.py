@@ -53,6 +53,27 @@ def test_what_only_some_elements_need_is_a_warning(tmp_path: Path) -> None:
     assert (found["git"], found["qemu-img"]) == (WARN, FAIL)
 
 
+@pytest.mark.parametrize(
+    ("os_release", "expected"),
+    [
+        ("ID=debian\n", {"hivex": OK}),
+        ("ID=fedora\n", {"hivex": OK}),
+        ('ID="rhel"\n', {"hivex": OK, "the appliance": WARN}),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', {"hivex": OK, "the appliance": WARN}),
+    ],
+)
+def test_what_windows_images_need(os_release: str, expected: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("hivex")
+    assert verdicts(list(doctor.windows(machine(tmp_path, os_release=os_release)))) == expected
+
+
+def test_without_hivex_there_are_no_windows_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hivex", None)
+    [found] = doctor.windows(machine(tmp_path))
+    assert found.verdict == WARN
+    assert found.mend.startswith("apt-get install python3-hivex")
+
+
 def test_what_verify_needs_keeps_no_build_from_working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firmware, "_OVMF", ())
     monkeypatch.setitem(sys.modules, "nbd", None)
