@@ -32,7 +32,7 @@ def refuse_references(path: Path, image_format: str) -> None:
     """Raise DiskError unless ``path`` is a self-contained image of ``image_format``."""
     if image_format not in FORMATS:
         raise DiskError(
-            f"a base image of format {image_format} can't be used as it is",
+            f"an image of format {image_format} can't be used as it is",
             hint=f"convert it first: qemu-img convert -O qcow2 {shlex.quote(str(path))} base.qcow2",
             where=str(path),
         )
@@ -42,9 +42,9 @@ def refuse_references(path: Path, image_format: str) -> None:
     _, version, backing_offset, _ = _QCOW2_HEADER.unpack_from(header)
     hint = f"make it whole: qemu-img convert -O qcow2 {shlex.quote(str(path))} base.qcow2"
     if backing_offset:
-        raise DiskError("the base image needs a backing file of its own", hint=hint, where=str(path))
+        raise DiskError("the image needs a backing file of its own", hint=hint, where=str(path))
     if _has_data_file(version, header):
-        raise DiskError("the base image keeps its data in another file", hint=hint, where=str(path))
+        raise DiskError("the image keeps its data in another file", hint=hint, where=str(path))
 
 
 def refuse_data_file(path: Path) -> None:

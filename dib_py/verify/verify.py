@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from dib_py import supervisor
-from dib_py.base.image_format import examine, read_prefix
+from dib_py.base.image_format import detect, examine, read_prefix
 from dib_py.digest import Memory
+from dib_py.disk.image import refuse_references
 from dib_py.errors import BaseError, DibError, HostError, OutputError
 from dib_py.events import (
     BuildFailed,
@@ -86,10 +87,15 @@ def verify(asked: Asked, settings: Settings, memory: Memory, *subscribers: Subsc
 
 
 def check_readable(image: Path) -> None:
-    """Raise BaseError unless there is a file that we may read."""
+    """Raise a DibError unless there is a file that we may read, and that needs no other one if it is an image."""
     if not image.is_file():
         raise BaseError("is no file" if image.exists() else "there is no such file", where=str(image))
-    read_prefix(image)
+    prefix = read_prefix(image)
+    try:
+        image_format = detect(prefix)
+    except BaseError:  # which is for the verdict
+        return
+    refuse_references(image, image_format)
 
 
 def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) -> Order | Verdict:

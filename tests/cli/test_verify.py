@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,28 @@ def test_what_is_asked_wrongly_is_told_before_any_work(
     monkeypatch.chdir(tmp_path)
     assert verify(*words) == 1
     assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("*verdict*"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["-f", "vmdk", "image", "1M"], "image: an image of format vmdk can't be used as it is"),
+        (["-f", "qcow2", "-F", "raw", "-b", "/dev/null", "image", "1M"], "the image needs a backing file of its own"),
+    ],
+)
+def test_an_image_that_is_not_verified_as_it_is(
+    argv: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["qemu-img", "create", "-q", *argv], check=True)
+    assert verify("image") == 1
+    said = capsys.readouterr().err
+    assert message in said and "qemu-img convert -O qcow2 image" in said
     assert not list(tmp_path.glob("*verdict*"))
 
 

@@ -39,7 +39,7 @@ def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("directory", "directory.qcow2: the image is no file"),
         ("text", "text.qcow2: is no disk image but an HTML page"),
         ("empty", "empty.qcow2: is no disk image: it is empty"),
-        ("backed", "backed.qcow2: the base image needs a backing file of its own"),
+        ("backed", "backed.qcow2: the image needs a backing file of its own"),
     ],
 )
 def test_what_is_no_image(
