@@ -1,13 +1,15 @@
-"""Disks of phony guests that slow tests share: they are made once, in one appliance, and nobody writes on them."""
+"""What slow tests share: disks of phony guests, made once, on which nobody writes; a Windows of Wine's."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.windows import phony_disk
 from tests.windows.phony import COMPLETE, Case, Guest
+from tests.windows.wine import Wine, started
 
 GUESTS = {
     "server": Guest("2022"),
@@ -22,3 +24,10 @@ def windows_disks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {name: directory / f"{name}.qcow2" for name in GUESTS}
     phony_disk.make({paths[name]: guest for name, guest in GUESTS.items()}, directory / "scratch")
     return paths
+
+
+@pytest.fixture(scope="session")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    """Tests clear what of it they are about to look at."""
+    with started(tmp_path_factory.mktemp("wine") / "prefix") as made:
+        yield made

@@ -16,7 +16,7 @@ from dib_py.windows import boot_elements, new_store
 from dib_py.windows.bcd import parse
 from dib_py.windows.hive import Hive, Value
 from tests.windows import phony_hives
-from tests.windows.applying import Subject, subject
+from tests.windows.applying import ELEMENTS, Subject, subject
 from tests.windows.phony import Guest, torn
 
 LOADER = phony_hives.LOADER
@@ -166,7 +166,7 @@ def test_an_element_is_removed_and_the_fallback_loader_is_added(tmp_path: Path) 
     fallback = guest.planted.boot / "EFI/Boot/bootx64.efi"
     manager = fallback.read_bytes()
     fallback.unlink()
-    guest.apply(mine(tmp_path, (Path("elements/virtio/bcd.yaml")).read_text()))
+    guest.apply(mine(tmp_path, (ELEMENTS / "virtio/bcd.yaml").read_text()))
     assert "16000046" not in elements(guest, LOADER)
     assert fallback.read_bytes() == manager
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dib_py.windows import firstboot
 from tests.windows.applying import subject
-from tests.windows.wine import Wine, started
+from tests.windows.wine import Wine
 
 pytestmark = pytest.mark.slow
 
 RUN = r"C:\windows\Setup\FirstBoot\run.cmd"
-
-
-@pytest.fixture(scope="module")
-def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
-    with started(tmp_path_factory.mktemp("wine") / "prefix") as made:
-        yield made
 
 
 class FirstBoot:

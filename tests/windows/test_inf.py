@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dib_py.errors import DibError, FileError
 from dib_py.windows import driver_package
+from dib_py.windows.hive import Value
 from dib_py.windows.inf import LARGEST, Inf, parse
 from dib_py.windows.inf_target import SERVER, WORKSTATION, System, install_section, models_section
 from tests.windows.virtio_media import DRIVERS, package
@@ -129,6 +130,31 @@ def test_an_install_section_is_taken_in_the_form_that_fits_and_as_spelled() -> N
     assert install_section(inf, System("x86", 6, 1, 7601, WORKSTATION), "inst") == "Inst.NTx86"
     assert install_section(read("[Inst]\n"), SERVER_2022, "inst") == "Inst"
     assert install_section(inf, SERVER_2022, "other") is None
+
+
+QEMU_SERIAL = Path("/usr/share/doc/qemu-system-data/qemupciserial.inf")
+WINE = Path("/usr/share/wine/wine.inf")
+
+
+@pytest.mark.skipif(not QEMU_SERIAL.exists(), reason="QEMU's documentation is not installed")
+def test_the_inf_file_that_comes_with_qemu() -> None:
+    found = driver_package.read(parse(QEMU_SERIAL, QEMU_SERIAL.read_bytes()), SERVER_2022)
+    assert [(device.id, device.configuration) for device in found.devices] == [
+        (r"PCI\VEN_1B36&DEV_0002", "ComPort_inst1"),
+        (r"PCI\VEN_1B36&DEV_0003", "ComPort_inst2"),
+        (r"PCI\VEN_1B36&DEV_0004", "ComPort_inst4"),
+    ]
+    assert (found.class_name, found.version) == ("MultiFunction", (1, 3, 0, 0))
+    first = found.configurations[0].device_settings[0]
+    assert first.value is not None and (first.key, first.value.text) == ("Child0000", "*PNP0501")
+    assert found.configurations[0].device_settings[2].value == Value.binary("ResourceMap", b"\2")
+
+
+@pytest.mark.skipif(not WINE.exists(), reason="Wine is not installed")
+def test_the_inf_file_of_wine() -> None:
+    found = parse(WINE, WINE.read_bytes())
+    assert found.value("version", "signature") == "$CHICAGO$"
+    assert sum(map(len, found.sections.values())) > 1000
 
 
 REAL = [package(driver, "2k22", "amd64")[f"{driver.inf}.inf"] for driver in DRIVERS]
