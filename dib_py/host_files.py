@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dib_py.digest import Memory
 from dib_py.events import Events
-from dib_py.keys import without_comments
+from dib_py.mentions import without_comments
 
 LARGEST_READ = 16 * 1024**2  # bytes; the digest of a larger file is remembered, where there is a place for that
 MOST_ENTRIES = 256  # of a directory that a text names; nobody means all of a larger one

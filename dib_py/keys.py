@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dib_py import mentions
 from dib_py.secrets import CREDENTIALS, PROXY, is_secret
 
 KEYED, SET = "hmac-sha256:", "set"  # how a secret's value looks in a key's ingredients, without a store's key "set"
@@ -60,28 +61,6 @@ NEVER = frozenset(
 NAMING_OUTPUT = frozenset({"IMAGE_NAME", "DIB_ARGS", "DIB_ENV"})
 
 _FUNCTION = "BASH_FUNC_"  # before the names of functions that bash exports, as variables
-_WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
-# One or two letters are a word of every other comment and the name of options too, so only what can be a variable's use
-# names such a variable: behind $ ${ ${# ${! $( { [ ( = , or a quote, before = += [ or a quote, behind a word that takes
-# variables' names, or anywhere in a line with arithmetic.
-_SHORT = re.compile(
-    rb"""(?:[$}{\[(=,!#"'`]|(?<!\w)(?:-v|printenv|export|unset|declare|typeset|local|readonly|read|getenv|ifn?def)\s+)"""
-    rb"""([A-Za-z_]\w?)(?!\w)|(?<!\w)([A-Za-z_]\w?)(?=\+?=|["'\[])"""
-)
-_ARITHMETIC = re.compile(rb"^.*(?:\(\(|\blet\b|\$\[).*$", re.MULTILINE)
-# How every hook turns tracing on. It changes what is printed and nothing else, so it is no mention of the variable.
-_TRACING = re.compile(
-    rb"""\bif \[\[? "?\$\{?DIB_DEBUG_TRACE(?::?-[01])?\}?"? -(?:gt|ge) [0-9] \]\]?; then\s+set -x+v?\s+fi\b"""
-    rb"""|\[\[? "?\$\{?DIB_DEBUG_TRACE(?::?-[01])?\}?"? -(?:eq|le|lt) [0-9] \]\]? \|\| set -x+v?\b"""
-)
-# A line that is nothing but a comment; one with an expansion may be a line that is written somewhere.
-_COMMENT = re.compile(rb"^[ \t]*#[^\n$`]*$", re.MULTILINE)
-_FETCHES = re.compile(
-    rb"\b(add-apt-repository|apk|apt|apt-get|aptitude|aria2c|cache-url|cargo|cdebootstrap|composer|conda|curl|debootstrap|"
-    rb"dnf|docker|emerge|flatpak|ftp|gem|git|go|helm|hg|install-packages|mamba|microdnf|mmdebstrap|mvn|npm|oras|pacman|"
-    rb"pacstrap|package-installs|pip[0-9.]*|pnpm|podman|recv-keys|rsync|scp|sftp|skopeo|snap|svn|tdnf|"
-    rb"uv|virtualenv|wget|yarn|yum|yumdownloader|zypper)\b|\b(?:https?|ftp)://"
-)
 # What tools that fetch read by themselves, so that no text needs to name it.
 _OF_TOOLS = re.compile(r"(?:PIP|UV)_[A-Z_]+|(?i:npm_config)_\w+|GOPROXY|GONOSUMDB|GOFLAGS|CARGO_REGISTRIES_\w+")
 
@@ -250,14 +229,14 @@ def relevant(step: StepInputs, engine: Engine) -> dict[str, str]:
     """
     texts = [step.content, *(file.content for file in (*step.files, *step.sourced))]
     texts += _of_library(texts, engine.library)
-    words = frozenset().union(*map(_words, texts))
-    named = frozenset(word for word in words if len(word) > 2).union(*map(_short_names, texts))
+    words = frozenset().union(*map(mentions.words, texts))
+    named = frozenset(word for word in words if len(word) > 2).union(*map(mentions.short_names, texts))
     return {name: value for name, value in step.variables.items() if _counts(name, step, words, named)}
 
 
 def _of_library(texts: Iterable[bytes], library: Mapping[str, bytes]) -> list[bytes]:
     """The files of the library that texts can source: those that they name, with what these source; else all."""
-    users = [text for text in texts if b"_LIB" in _words(text)]
+    users = [text for text in texts if b"_LIB" in mentions.words(text)]
     found: dict[str, bytes] = {}
     while users:
         named = {name for name in library for text in users if name.encode() in text}
@@ -266,23 +245,6 @@ def _of_library(texts: Iterable[bytes], library: Mapping[str, bytes]) -> list[by
         users = [library[name] for name in sorted(named - found.keys())]
         found.update({name: library[name] for name in named})
     return list(found.values())
-
-
-@functools.lru_cache(maxsize=4096)
-def _words(text: bytes) -> frozenset[bytes]:
-    """Everything in a text that could name a variable; kept, because most files are read by many steps."""
-    return frozenset(_WORD.findall(_TRACING.sub(b"", text)))
-
-
-@functools.lru_cache(maxsize=4096)
-def _short_names(text: bytes) -> frozenset[bytes]:
-    """The names of one or two letters that a text uses as a variable; all such words of what is no text."""
-    if b"\0" in text:
-        return frozenset(word for word in _words(text) if len(word) < 3)
-    found = {word for pair in _SHORT.findall(text) for word in pair}
-    for line in _ARITHMETIC.findall(text):
-        found |= _words(line)
-    return frozenset(word for word in found if 0 < len(word) < 3)
 
 
 def _counts(name: str, step: StepInputs, words: frozenset[bytes], named: frozenset[bytes]) -> bool:
@@ -312,17 +274,7 @@ def can_fetch(kind: str, packages: tuple[str, ...] | None, texts: Iterable[bytes
     """
     if kind == "packages" or packages is not None:
         return True
-    return any(map(_fetches, texts))
-
-
-@functools.lru_cache(maxsize=4096)
-def _fetches(text: bytes) -> bool:
-    return b"\0" in text or _FETCHES.search(without_comments(text)) is not None
-
-
-def without_comments(text: bytes) -> bytes:
-    """A text without the lines that are comments to the shell, and to most that is not the shell."""
-    return _COMMENT.sub(b"", text)
+    return any(map(mentions.fetches, texts))
 
 
 @functools.lru_cache(maxsize=4096)

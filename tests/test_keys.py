@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py import keys
-from dib_py.keys import Engine, File, Ingredients, StepInputs, base_key, can_fetch, digest, relevant, without_comments
+from dib_py.keys import Engine, File, Ingredients, StepInputs, base_key, can_fetch, digest, relevant
+from dib_py.mentions import without_comments
 from dib_py.secrets import Mask
 
 LIBRARY = b"cleanup() { rm -rf $TMP_BUILD_DIR/$LIBRARY_ONLY; }\n"
@@ -111,8 +112,12 @@ def test_a_name_inside_a_longer_word_is_not_named() -> None:
         b"[[ -v L ]]",
         b"printenv L",
         b"export  L",
+        b"declare -p L",
         b"x=$((2 * L))",
         b"let x=2*L",
+        b"if ((\n  3 > L\n)); then",
+        b"[[ L -gt 3 ]]",
+        b"[[ 3 -le L ]]",
         b'os.environ["L"]',
         b"ENV['L']",
         b"print $ENV{L}",
