@@ -16,8 +16,8 @@ from tests.windows.ntfs_image import NtfsImage
 
 pytestmark = [pytest.mark.slow, pytest.mark.appliance, pytest.mark.timeout(900)]
 
-WHERE = r"SOFTWARE\Contoso"
-REG = 'Windows Registry Editor Version 5.00\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Contoso]\n"Site"="${DIB_SITE:-none}"\n'
+GIB = 1024**3
+REG = 'Windows Registry Editor Version 5.00\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Contoso]\n"Site"="none"\n'
 ELEMENTS = ("windows", "ems", "icmp", "power", "rdp", "contoso")
 
 
@@ -29,7 +29,6 @@ class Builder:
     base: Path
 
     def __post_init__(self) -> None:
-        contoso = self.directory / "elements/contoso"
         for path, text in {
             "registry.d/50-contoso.reg": REG,
             "files/WINDOWS/system32/contoso.txt": "in a folder that is spelled another way\n",
@@ -38,9 +37,12 @@ class Builder:
             "extra-data.d/50-contoso": '#!/bin/bash\necho fetched >"$TMP_HOOKS_PATH/contoso.txt"\n',
             "firstboot.d/50-contoso.cmd": "echo started\r\n",
         }.items():
-            (contoso / path).parent.mkdir(parents=True, exist_ok=True)
-            (contoso / path).write_text(text)
-        (contoso / "extra-data.d/50-contoso").chmod(0o755)
+            self.element(path).parent.mkdir(parents=True, exist_ok=True)
+            self.element(path).write_text(text)
+        self.element("extra-data.d/50-contoso").chmod(0o755)
+
+    def element(self, path: str) -> Path:
+        return self.directory / "elements/contoso" / path
 
     def build(self, name: str, *elements: str, **environ: str) -> str:
         """Returns what was printed."""
@@ -89,7 +91,8 @@ def test_built_and_built_again(tmp_path: Path, windows_disks: dict[str, Path]) -
     assert steps(printed, "StepFinished") == []
 
     # another value: what was before it is not done again
-    printed = builder.build("second", DIB_SITE="north")
+    builder.element("registry.d/50-contoso.reg").write_text(REG.replace("none", "north"))
+    printed = builder.build("second")
     hits, done = steps(printed, "LayerHit"), steps(printed, "StepFinished")
     assert {"contoso/files", "contoso/files.yaml", "50-contoso"} <= set(hits)
     assert "contoso/registry.d/50-contoso.reg" in done and "contoso/files" not in done
@@ -101,11 +104,11 @@ def test_built_and_built_again(tmp_path: Path, windows_disks: dict[str, Path]) -
 
 
 def test_a_legacy_image_with_a_bios(tmp_path: Path, windows_disks: dict[str, Path]) -> None:
-    """Another control set, all names in capitals, and Setup is through with it."""
+    """Another control set, all names in capitals, Setup is through with it, and C: grows with the disk."""
     builder = Builder(tmp_path, windows_disks["legacy"])
-    builder.build("old", "windows", "rdp", "ems", "contoso")
+    builder.build("old", "windows", "rdp", "ems", "contoso", DIB_IMAGE_SIZE="2")
     old = builder.image("old")
-    assert old.is_clean
+    assert 1.8 * GIB < old.size < 2 * GIB
     for directory in ("/", "/WINDOWS", "/WINDOWS/SYSTEM32"):
         names = old.names(directory)
         assert len({name.casefold() for name in names}) == len(names)
