@@ -65,6 +65,7 @@ class GuestfsTarget:
     """See :class:`dib_py.target.Target`."""
 
     name = "guestfs"
+    has_network = True  # for programs of the guest
     grows_while_mounted = True
 
     def __init__(self, disk: Disk, directory: Path, settings: Settings, events: Events) -> None:
@@ -72,7 +73,7 @@ class GuestfsTarget:
         self._disk = disk
         self._events = events
         verdict = kvm_works(settings.environ)
-        machine = Machine(settings.memory, settings.vcpus, verdict.works)
+        machine = Machine(settings.memory, settings.vcpus, verdict.works, network=self.has_network)
         self._appliance = Appliance(disk.nbd(), directory, machine, disk.sector_size)
         if disk.source is not None:
             disk.source.nbd()

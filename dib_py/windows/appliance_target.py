@@ -31,6 +31,7 @@ class Volumes:
 class WindowsTarget(GuestfsTarget):
     """See :class:`dib_py.target.Target`; what needs a guest's root is for Linux only."""
 
+    has_network = False
     _volumes: Sequence[ApplianceVolume] = ()  # as long as they are open
 
     def open_volumes(self, *, discard_session: bool = False) -> Volumes:

@@ -47,6 +47,16 @@ class NtfsImage:
         assert flags is not None
         return flags[1] == "0x0000" and "successfully" in process.run(["ntfsfix", "--no-action", self.path])
 
+    @property
+    def size(self) -> int:
+        """Bytes of the filesystem, which may be less than its partition has."""
+        printed = process.run(["ntfsinfo", "-m", self.path])
+        cluster, clusters = (
+            re.search(rf"{name}: +([0-9]+)", printed) for name in ("Cluster Size", "Volume Size in Clusters")
+        )
+        assert cluster is not None and clusters is not None
+        return int(cluster[1]) * int(clusters[1])
+
     def names(self, path: str) -> list[str]:
         listed = process.run(["ntfsls", "--force", "--path", path, self.path]).splitlines()
         return [name for name in listed if name not in (".", "..")]
