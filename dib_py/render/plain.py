@@ -47,7 +47,8 @@ class PlainLines:
     def _build_started(self, event: events.BuildStarted) -> Iterator[str]:
         yield f"dib-py version {dib_py.__version__}"
         yield f"Building elements: {' '.join(event.elements)}"
-        yield f"Building {event.image} in {count_of(event.steps, 'step')} on the {event.target} target"
+        where = "" if event.target == events.NO_TARGET else f" on the {event.target} target"
+        yield f"Building {event.image} in {count_of(event.steps, 'step')}{where}"
 
     def _phase_started(self, event: events.PhaseStarted) -> Iterator[str]:
         in_guest = BY_DIRECTORY[f"{event.phase}.d"].side is Side.GUEST

@@ -25,9 +25,10 @@ _GENERATION, _FIRMWARE = "DIB_WINDOWS_GENERATION", "DIB_WINDOWS_FIRMWARE"
 _DISK_SIZE = "DIB_WINDOWS_DISK_SIZE"
 _VARIABLES = {
     "DIB_WINDOWS_EDITION": "edition",
-    "DIB_WINDOWS_PRODUCT_KEY": "product_key",
-    "DIB_WINDOWS_LANGUAGE": "language",
-    "DIB_WINDOWS_KEYBOARD": "keyboard",
+    "DIB_PRODUCT_KEY": "product_key",
+    "DIB_LOCALE": "language",
+    "DIB_LOCALE_UI": "interface",
+    "DIB_LOCALE_KEYBOARD": "keyboard",
 }
 _REST = 0  # for a partition that takes what is left
 
@@ -45,7 +46,8 @@ class SetupChoices:
     edition: str = ""
     product_key: str = ""
     language: str = "en-US"
-    keyboard: str = "en-US"
+    interface: str = ""  # the language of menus, if it is another
+    keyboard: str = "0409:00000409"
     drivers: str = ""
     full_name: str = "dib-py"
     disk_size: int = 40 * GIB  # bytes; Setup itself takes all of the disk, whatever its size
@@ -127,10 +129,15 @@ def commands(name: str, lines: list[str]) -> ET.Element:
 
 
 def _languages(component: ET.Element, choices: SetupChoices) -> None:
-    _text(ET.SubElement(component, _tag("SetupUILanguage")), "UILanguage", choices.language)
+    interface = choices.interface or choices.language
+    _text(ET.SubElement(component, _tag("SetupUILanguage")), "UILanguage", interface)
     _text(component, "InputLocale", choices.keyboard)
-    for name in ("SystemLocale", "UILanguage", "UserLocale"):
-        _text(component, name, choices.language)
+    for name, language in (
+        ("SystemLocale", choices.language),
+        ("UILanguage", interface),
+        ("UserLocale", choices.language),
+    ):
+        _text(component, name, language)
 
 
 def _driver_paths(component: ET.Element, directory: str) -> None:
