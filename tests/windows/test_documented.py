@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 
 from dib_py.element import WINDOWS, Element
-from dib_py.windows import declarations, file_list, firewall, kinds, reg_yaml, requirements
+from dib_py.windows import bcd, declarations, drivers, file_list, firewall, kinds, reg_yaml, requirements
 from tests.windows.applying import ELEMENTS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "windows.rst").read_text()
 EXAMPLES = [textwrap.dedent(text) for text in re.findall(r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", PAGE)]
-ROOMS = {"key:": reg_yaml, "path:": file_list, "name: app": firewall, "generalized:": requirements}
+ROOMS = {
+    "- key:": reg_yaml,
+    "- path:": file_list,
+    "- name: app": firewall,
+    "- generalized:": requirements,
+    "source:": drivers,
+    "objects:": bcd,
+}
 BUILT_IN = [
     element for path in sorted(ELEMENTS.iterdir()) if declarations.find([element := Element(path.name, path, WINDOWS)])
 ]
@@ -37,12 +44,12 @@ def test_examples_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text
         "DIB_VIRTIO_WIN": "media",
         "DIB_MODE": "Slow",
     }
-    [room] = [room for start, room in ROOMS.items() if text.startswith(f"- {start}")]
+    [room] = [room for start, room in ROOMS.items() if text.startswith(start)]
     assert room.parse(path, variables)
 
 
 def test_there_are_examples_of_all_that_is_yaml() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 7
 
 
 def test_every_kind_of_file_is_on_the_page() -> None:
