@@ -145,7 +145,7 @@ class Written:
     destination: Path
 
 
-Judge = Callable[[Sequence[Written]], None]
+Judge = Callable[[Sequence[Written]], Path]
 
 
 def write_all(
@@ -161,8 +161,8 @@ def write_all(
 
     ``formats`` are those of them that are wanted, unless it is all. Either all of them take their names or, where one
     can't be written, none does. ``naming`` says what a file is called until then; ``tree`` opens the guest on that
-    disk, for formats that have its files. ``judge`` is asked when all are whole; what it raises keeps them from their
-    names.
+    disk, for formats that have its files. ``judge`` is asked when all are whole, and answers with the name of the one whose
+    verdict it has kept; what it raises keeps them from their names.
     """
     with ExitStack() as stack:
         results = []
@@ -173,10 +173,11 @@ def write_all(
             results.append(_Result(driver, given, stack.enter_context(Partial(Path(given), naming))))
         _fill(results, source, settings, events, tree)
         sums = [_sums(result, settings, events, naming, stack) for result in results]
+        judged = None
         if judge is not None:
-            judge([Written(one.driver.name, one.image.path, one.image.destination) for one in results])
+            judged = judge([Written(one.driver.name, one.image.path, one.image.destination) for one in results])
         for result, beside in zip(results, sums, strict=True):
-            _publish(result, beside, settings, events)
+            _publish(result, beside, settings, events, judged)
     return [result.image.destination for result in results]
 
 
@@ -234,9 +235,9 @@ def _sums(result: _Result, settings: Settings, events: Events, naming: Naming, s
     return sums
 
 
-def _publish(result: _Result, sums: list[Partial], settings: Settings, events: Events) -> None:
+def _publish(result: _Result, sums: list[Partial], settings: Settings, events: Events, judged: Path | None) -> None:
     image = result.image.destination
-    if moved := make_room(image, replace=settings.overwrite):
+    if moved := make_room(image, replace=settings.overwrite, judged=image == judged):
         events.info(f"Old image found. Renaming it to {moved}")
     for partial in (result.image, *sums):
         partial.publish()

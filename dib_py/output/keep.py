@@ -7,27 +7,29 @@ from pathlib import Path
 
 from dib_py.errors import OutputError
 from dib_py.output.checksums import KINDS
+from dib_py.verify import places
 
 
-def make_room(image: Path, *, replace: bool) -> Path | None:
-    """Move an existing ``image`` and its checksum files aside under DIB's dated name, which is returned.
+def make_room(image: Path, *, replace: bool, judged: bool = False) -> Path | None:
+    """Move an existing ``image``, its checksum files and its verdict aside under DIB's dated name, which is returned.
 
-    With ``replace`` the image stays until the new one takes its name; only its checksum files go, as they would be
-    wrong.
+    With ``replace`` the image stays until the new one takes its name; only what is told of it goes, as that would be
+    wrong. ``judged`` says that the verdict there is the new image's already.
     """
-    sums = [path for kind in KINDS if (path := Path(f"{image}.{kind}")).is_file()]
+    kinds = KINDS if judged else (*KINDS, *places.KINDS)
+    told = {kind: path for kind in kinds if (path := Path(f"{image}.{kind}")).is_file()}
     if not image.exists():
         return None
     if replace:
-        for path in sums:
+        for path in told.values():
             path.unlink()
         return None
     aside = dated(image, time.localtime())
     if aside.exists():
         raise OutputError(f"the old image can't be moved aside: {aside} exists")
     image.rename(aside)
-    for path in sums:
-        path.rename(f"{aside}{path.suffix}")
+    for kind, path in told.items():
+        path.rename(f"{aside}.{kind}")
     return aside
 
 

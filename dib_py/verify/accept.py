@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def check_formats(settings: Settings) -> None:
 def judge(settings: Settings, worker: Worker) -> Judge | None:
     """What a build asks before its images take their names; None without --verify."""
 
-    def ask(images: Sequence[Written]) -> None:
+    def ask(images: Sequence[Written]) -> Path:
         from dib_py.verify.verify import carry_out, finish, prepare
 
         image = min((one for one in images if one.format in FORMATS), key=lambda one: FORMATS.index(one.format))
@@ -49,10 +50,10 @@ def judge(settings: Settings, worker: Worker) -> Judge | None:
             if not isinstance(order, Verdict):
                 finish(verdict, image.destination, worker.events)
             _warn(verdict, worker.events)
-            return
+            return image.destination
         rejected = image.destination.with_name(f"{image.destination.stem}.rejected{image.destination.suffix}")
         image.path.replace(rejected)
-        finish(verdict, rejected, worker.events)
+        finish(replace(verdict, image=str(rejected)), rejected, worker.events)
         raise _refusal(verdict, rejected)
 
     return ask if settings.verify else None

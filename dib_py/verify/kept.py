@@ -13,6 +13,8 @@ from pathlib import Path
 
 from dib_py.errors import OutputError
 from dib_py.verify.page import page
+from dib_py.verify.places import page_path as page_path
+from dib_py.verify.places import verdict_path as verdict_path
 from dib_py.verify.result import ENGINE, Outcome, Verdict
 from dib_py.verify.verdict_json import from_json, to_json
 
@@ -31,14 +33,6 @@ class Asked:
     checks: Mapping[str, int]
     limit: float
     terms: Mapping[str, str] = field(default_factory=dict)
-
-
-def verdict_path(image: Path) -> Path:
-    return image.with_name(f"{image.name}.verdict.json")
-
-
-def page_path(image: Path) -> Path:
-    return image.with_name(f"{image.name}.verdict.html")
 
 
 def keep(image: Path, verdict: Verdict) -> list[Path]:

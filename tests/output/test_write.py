@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -131,18 +132,20 @@ class TestAnExistingImage:
     def old(self, here: Path) -> None:
         (here / "image.qcow2").write_text("old")
         (here / "image.qcow2.md5").write_text("old sum")
+        (here / "image.qcow2.verdict.json").write_text("old verdict")
 
-    def test_is_replaced_with_its_checksums(self, disk: Chain, here: Path) -> None:
+    def test_is_replaced_with_what_is_told_of_it(self, disk: Chain, here: Path) -> None:
         output.write_all(disk, Settings(), Events())
         assert names(here) == ["image.qcow2"]
         assert info(here / "image.qcow2")["format"] == "qcow2"
 
-    def test_is_moved_aside_with_its_checksums(self, disk: Chain, here: Path) -> None:
+    def test_is_moved_aside_with_what_is_told_of_it(self, disk: Chain, here: Path) -> None:
         output.write_all(disk, Settings(overwrite=False, checksum=("sha256",)), Events())
-        moved, sums, *new = names(here)
+        moved, sums, verdict, *new = names(here)
         assert re.fullmatch(r"image-\d{4}\.\d\d\.\d\d-\d\d\.\d\d\.\d\d\.qcow2", moved)
         assert (here / moved).read_text() == "old"
         assert sums == f"{moved}.md5" and (here / sums).read_text() == "old sum"
+        assert verdict == f"{moved}.verdict.json" and (here / verdict).read_text() == "old verdict"
         assert new == ["image.qcow2", "image.qcow2.sha256"]
 
     def test_stays_when_the_new_one_fails(
@@ -153,7 +156,17 @@ class TestAnExistingImage:
         with pytest.raises(OutputError, match="the raw image can't be written: qemu-img: ") as caught:
             output.write_all(Chain.of([broken]), Settings(image_types=("raw",)), Events())
         assert str(broken) in str(caught.value) and "json:" not in str(caught.value)
-        assert names(here) == ["image.qcow2", "image.qcow2.md5"]
+        assert names(here) == ["image.qcow2", "image.qcow2.md5", "image.qcow2.verdict.json"]
+
+    def test_leaves_the_verdict_of_the_new_one(self, disk: Chain, here: Path) -> None:
+        def judge(images: Sequence[output.Written]) -> Path:
+            [image] = images
+            Path(f"{image.destination}.verdict.json").write_text("new verdict")
+            return image.destination
+
+        output.write_all(disk, Settings(), Events(), judge=judge)
+        assert names(here) == ["image.qcow2", "image.qcow2.verdict.json"]
+        assert (here / "image.qcow2.verdict.json").read_text() == "new verdict"
 
 
 def test_one_failing_type_keeps_the_other_from_its_name(disk: Chain, here: Path, fake_qemu_img: None) -> None:
