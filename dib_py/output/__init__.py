@@ -161,8 +161,8 @@ def write_all(
 
     ``formats`` are those of them that are wanted, unless it is all. Either all of them take their names or, where one
     can't be written, none does. ``naming`` says what a file is called until then; ``tree`` opens the guest on that
-    disk, for formats that have its files. ``judge`` is asked when all are whole, and answers with the name of the one whose
-    verdict it has kept; what it raises keeps them from their names.
+    disk, for formats that have its files. ``judge`` is asked when all are whole, and answers with the name of the one
+    whose verdict it has kept; what it raises keeps them from their names.
     """
     with ExitStack() as stack:
         results = []
