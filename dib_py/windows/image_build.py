@@ -33,6 +33,7 @@ from dib_py.windows.installation import Installation, open_installation
 from dib_py.windows.refusals import Refusal
 
 HIVES = "hives"  # the directory of their copies, in the build's own
+_APPLYING = tuple(phase for phase in PHASES if phase is not EXTRA_DATA)
 
 
 class WindowsBuild:
@@ -79,9 +80,8 @@ class WindowsBuild:
         guest = self._open()
         self._fetch()
         self._check(guest)
-        for phase in PHASES:
-            if any(one.declaration.kind.phase is phase for one in self._plan.declared.values()):
-                self._phase(phase, guest)
+        for phase in _APPLYING:
+            self._phase(phase, guest)
         self._target.trim()
         self._target.unmount()
 
@@ -101,11 +101,12 @@ class WindowsBuild:
 
     def _check(self, guest: Installation) -> None:
         """Have all that is left to apply look at the image."""
-        for phase in PHASES:
-            for step in self._left(phase):
-                if step.kind == DECLARATION:
-                    with _of(step):
-                        self._plan.declared[step.name].check(guest)
+        for step in (step for phase in _APPLYING for step in self._left(phase)):
+            if step.kind != DECLARATION:
+                title = f"{step.phase.directory}/{step.name}"
+                raise ElementError(f"a hook of extra-data.d made {title}, and nothing runs inside Windows")
+            with _of(step):
+                self._plan.declared[step.name].check(guest)
 
     # -- phases
     def _fetch(self) -> None:
@@ -146,10 +147,6 @@ class WindowsBuild:
 
     def _step(self, step: Step, guest: Installation, log: StepLog) -> float:
         """Apply one declarative file; returns how many seconds that took."""
-        if step.kind != DECLARATION:
-            raise ElementError(
-                f"a hook of extra-data.d made {step.phase.directory}/{step.name}, and nothing runs inside Windows"
-            )
         started = time.monotonic()
         self._events.emit(StepStarted(step.index, step.phase.name, step.element, step.name))
         try:
