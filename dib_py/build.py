@@ -38,7 +38,7 @@ from dib_py.target.choose import choose, choose_for_windows, open_target, refuse
 from dib_py.verify import accept
 
 # what the engine has in a build's directory, beside the hooks
-OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements")
+OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements", "hives")
 WINDOWS_IS_A_DISK = "Windows, whose files are no system without their disk"
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 
