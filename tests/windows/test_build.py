@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,15 @@ class Builder:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    @property
+    def artefacts(self) -> list[str]:
+        """What steps left outside the image, by the layers' store."""
+        found = []
+        for path in (self.directory / "cache/layers/artefacts").iterdir():
+            with tarfile.open(path) as archive:
+                found += archive.getnames()
+        return found
+
     def image(self, name: str) -> NtfsImage:
         return NtfsImage.of(self.directory / f"{name}.qcow2", self.directory)
 
@@ -85,6 +95,10 @@ def test_built_and_built_again(tmp_path: Path, windows_disks: dict[str, Path]) -
     assert first.text("/Contoso/fetched.txt").strip() == "fetched"
     assert first.mode("/Windows/System32/contoso.txt") == "0755"
     assert first.mode("/ProgramData/ssh/administrators_authorized_keys") == "0700"
+
+    # what a hook fetched is kept with its step, and nothing of the engine's own
+    assert "hooks/contoso.txt" in builder.artefacts
+    assert not any(name.startswith("build/") for name in builder.artefacts)
 
     # the same again starts no appliance at all
     printed = builder.build("first")
