@@ -123,12 +123,19 @@ def _chosen(
 
 
 def _check_files(chosen: Chosen) -> None:
-    """What is copied while Windows does not run must be there; for the rest it looks itself."""
+    """What is needed while Windows does not run must be there; for the rest it looks itself."""
     if not chosen.set_up_at_start:
         return
+    if chosen.boot and not any(one.service for one in chosen.package.configurations):
+        raise HostError(f"{chosen.place} has no service that could start at boot", hint="leave out boot: true")
     names = {PurePosixPath(name).name for name in chosen.stored}
     for configuration in chosen.package.configurations:
         for copy in configuration.copies:
+            if copy.directory is None:
+                raise HostError(
+                    f"{chosen.place} puts {copy.name} where only a Windows that runs knows the place",
+                    hint="boot: false leaves all of it to Windows",
+                )
             if copy.source.casefold() not in names:
                 raise HostError(f"{chosen.place} names {copy.source}, which is not there", hint="the medium is damaged")
 

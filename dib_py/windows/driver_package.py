@@ -63,15 +63,20 @@ class Service:
 
 @dataclass(frozen=True)
 class Copy:
-    """A file that is copied out of the package: ``directory`` begins with ``%SystemRoot%``; empty: stays in it."""
+    """A file that is copied out of the package.
+
+    ``directory`` begins with ``%SystemRoot%``; it is empty for one that stays in the package, None for one of which
+    only a running Windows knows the place.
+    """
 
     source: str
-    directory: str
+    directory: str | None
     name: str
 
     @property
     def place(self) -> str:
-        return f"{self.directory}\\{self.name}"
+        """The path; empty where there is nothing to copy."""
+        return f"{self.directory}\\{self.name}" if self.directory else ""
 
 
 @dataclass(frozen=True)
@@ -257,8 +262,8 @@ def _copies(inf: Inf, section: str) -> Iterator[Copy]:
                 yield Copy(source or name, _directory(inf, listed, file), name)
 
 
-def _directory(inf: Inf, section: str, file: Entry) -> str:
-    """Where the files of a list go; empty for the package's own directory."""
+def _directory(inf: Inf, section: str, file: Entry) -> str | None:
+    """Where the files of a list go, as :class:`Copy` has it."""
     entry = next(inf.entries("DestinationDirs", section), None)
     entry = entry or next(inf.entries("DestinationDirs", "DefaultDestDir"), None)
     if entry is None:
@@ -267,7 +272,7 @@ def _directory(inf: Inf, section: str, file: Entry) -> str:
     if number == IN_STORE:
         return ""
     if number not in DIRECTORIES:
-        raise inf.error(f"directory {number} is none that files can be put into offline", entry)
+        return None
     return "\\".join(filter(None, (DIRECTORIES[number], inf.expand(entry.value(1)).strip("\\"))))
 
 

@@ -58,7 +58,7 @@ def copy_files(chosen: Chosen, guest: Installation) -> None:
     by_name = {name.rpartition("/")[2]: content for name, content in chosen.stored.items()}
     for configuration in chosen.package.configurations:
         for copy in configuration.copies:
-            if copy.directory:
+            if copy.place:
                 place = copy.place.removeprefix("%SystemRoot%\\").replace("\\", "/")
                 directory, _, name = place.rpartition("/")
                 guest.volume.write(guest.windows(f"{directory}/{name.lower()}"), by_name[copy.source.casefold()])
@@ -75,7 +75,7 @@ def add_service(service: Service, chosen: Chosen, guest: Installation) -> None:
         Value.dword("Start", start),
         Value.dword("ErrorControl", service.error_control),
         Value.string("ImagePath", _image(service.binary, chosen.label, boot=start == 0), expand=True),
-        Value.strings("Owners", [installed_inf(chosen)]),
+        _owners(key, chosen, guest),
         *([shown] if shown else []),
         *([Value.string("Group", service.group)] if service.group else []),
         *([Value.strings("DependOnService", service.dependencies)] if service.dependencies else []),
@@ -135,6 +135,13 @@ def apply_settings(base: str, settings: Iterable[Setting], guest: Installation) 
         guest.registry.set(key, *values)
 
 
+def _owners(key: str, chosen: Chosen, guest: Installation) -> Value:
+    """The INF files that a key is of: those that are known already, and ours."""
+    ours = Value.strings("Owners", [installed_inf(chosen)])
+    there = guest.registry.value(key, "Owners")
+    return ours if there is None else _appended(there, ours)
+
+
 def _appended(there: Value, more: Value) -> Value:
     return Value.strings(there.name, dict.fromkeys([*there.texts, *more.texts]))
 
@@ -143,12 +150,13 @@ def _lock_files(chosen: Chosen, guest: Installation) -> None:
     """Files that only Plug and Play may replace, or that it at least knows the owner of."""
     for configuration in chosen.package.configurations:
         for copy in configuration.copies:
-            if copy.directory:
+            if copy.place:
                 source = rf"{_STORE}\{chosen.label}\{copy.source}"
+                key = "\\".join((_LOCKED, copy.place.replace("\\", "/")))  # the path is one key's name
                 guest.registry.set(
-                    "\\".join((_LOCKED, copy.place.replace("\\", "/"))),  # the path is one key's name
+                    key,
                     Value.dword("Class", 4 if chosen.package.locked_down else 5),
-                    Value.strings("Owners", [installed_inf(chosen)]),
+                    _owners(key, chosen, guest),
                     Value.string("Source", source, expand=True),
                 )
 

@@ -242,7 +242,7 @@ def test_windows_7_looks_its_disk_up_among_critical_devices(tmp_path: Path, iso:
     assert "DriverDatabase" not in export
     assert "PCI#VEN_1AF4&DEV_1000" not in export  # the network card is not needed to start
     names = guest.open().volume.names("/Windows/INF")
-    assert {"oem-viostor.inf", "viostor.cat", "viostor.sys"} <= set(names)
+    assert {"oem-viostor.inf", "viostor.cat", "viostor.sys", "wdfcoinstaller01009.dll"} <= set(names)
     searched = guest.planted.hive("SOFTWARE").value(r"Microsoft\Windows\CurrentVersion", "DevicePath")
     assert searched is not None
     assert searched.text.split(";")[:2] == [r"%SystemRoot%\inf", r"C:\Program Files\Virtio-Win\viostor"]
@@ -265,6 +265,14 @@ def test_a_left_override_does_not_keep_storage_from_starting(tmp_path: Path, iso
     assert "StartOverride" in guest.export("SYSTEM")
     guest.apply("virtio", DIB_VIRTIO_WIN=str(iso))
     assert "StartOverride" not in guest.export("SYSTEM")
+
+
+def test_who_owned_a_service_before_still_does(tmp_path: Path, iso: Path) -> None:
+    service = {r"ControlSet001\Services\viostor": [Value.dword("Start", 3), Value.strings("Owners", ["oem3.inf"])]}
+    guest = subject(tmp_path, Guest("2022", extra={"SYSTEM": service}))
+    guest.apply("virtio", DIB_VIRTIO_WIN=str(iso))
+    found = key(guest.export("SYSTEM"), r"SYSTEM\ControlSet001\Services\viostor")
+    assert (found['"Start"'], text(found['"Owners"'])) == ("dword:00000000", "oem3.inf;oem-viostor.inf")
 
 
 def test_entries_of_virt_v2v_make_way(tmp_path: Path, iso: Path) -> None:
@@ -417,7 +425,7 @@ def test_what_is_no_image_is_told(tmp_path: Path) -> None:
 
 def element(tmp_path: Path, text: str) -> Path:
     directory = tmp_path / "mine"
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     (directory / "drivers.yaml").write_text(text)
     return directory
 
@@ -443,6 +451,26 @@ def test_a_boot_driver_can_be_kept_from_starting_at_boot(tmp_path: Path, iso: Pa
     assert "vioscsi" not in guest.export("SYSTEM")
     assert "oem-vioscsi.inf" in guest.export("DRIVERS")
     assert (guest.planted.system / "Program Files/Drivers/vioscsi/vioscsi.inf").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("DefaultDestDir = 12", "DefaultDestDir = 66002"), "puts vioser.sys where only a Windows that runs knows"),
+        (("AddService = VirtioSerial", "AddService = "), "has no service that could start at boot"),
+    ],
+)
+def test_a_driver_that_cannot_be_started_at_boot_is_refused(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    files = virtio_media.package(virtio_media.DRIVERS[4], "w10", "amd64")
+    files["vioser.inf"] = files["vioser.inf"].decode().replace(*change).encode()
+    virtio_media.write_directory({f"card/{name}": content for name, content in files.items()}, tmp_path / "mine")
+    with pytest.raises(HostError, match=message):
+        subject(tmp_path).apply(element(tmp_path, "source: .\ndrivers: [{name: card, boot: true}]\n"))
+    later = tmp_path / "mine/drivers.yaml"
+    later.write_text("source: .\ndrivers: [{name: card, boot: false}]\n")
+    subject(tmp_path / "later").apply(later.parent)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ SERVERS = ("2k8", "2k8R2", "2k12", "2k12R2", "2k16", "2k19", "2k22", "2k25")
 CLIENTS = ("w7", "w8", "w8.1", "w10", "w11")
 ALL = (*SERVERS, *CLIENTS)
 NEW = ("2k16", "2k19", "2k22", "2k25", "w10", "w11")
+OLD = ("w7", "2k8", "2k8R2")
+CO_INSTALLER = "WdfCoInstaller01009.dll"
 FROM_8 = ("2k12", "2k12R2", "w8", "w8.1", *NEW)
 STORAGE, SYSTEM = "4D36E97B-E325-11CE-BFC1-08002BE10318", "4d36e97d-e325-11ce-bfc1-08002be10318"
 NET, DISPLAY = "4d36e972-e325-11ce-bfc1-08002be10318", "4d36e968-e325-11ce-bfc1-08002be10318"
@@ -149,6 +151,8 @@ def package(driver: Driver, windows: str, arch: str) -> Files:
     if driver.kind not in ("null", "inbox"):
         stub = program(word, subsystem=1, code=f"{driver.inf} {windows} {arch}".encode())
         files |= {f"{driver.inf}.sys": stub, f"{driver.inf}.pdb": b"symbols"}
+        if driver.kind == "framework" and windows in OLD:
+            files[CO_INSTALLER] = b"phony co-installer"
     return files | {name: f"{name} for {windows} {arch}".encode() for name in driver.beside}
 
 
@@ -175,14 +179,15 @@ def _models(driver: Driver, decoration: str, install: str) -> str:
 {lines}"""
 
 
-def _files(driver: Driver) -> str:
+def _files(driver: Driver, *more: str) -> str:
+    rest = "".join(f"{name} = 1 ; the number is that of the disk\n" for name in more)
     return f"""
 [SourceDisksNames]
 1 = %DiskId1%,,,""
 
 [SourceDisksFiles]
 {driver.inf}.sys = 1,,
-
+{rest}
 [DestinationDirs]
 DefaultDestDir = 12
 
@@ -253,7 +258,8 @@ HKR, "Interrupt Management\\Affinity Policy", DevicePolicy, 0x00010001, 5
 
 
 def _framework(driver: Driver, windows: str, decoration: str) -> str:
-    return f"""{_version(driver)}{_files(driver)}{_models(driver, decoration, "Device_Install")}
+    installer = (CO_INSTALLER,) if windows in OLD else ()
+    return f"""{_version(driver)}{_files(driver, *installer)}{_models(driver, decoration, "Device_Install")}
 [Device_Install.NT]
 CopyFiles=Driver_Files
 
@@ -281,7 +287,7 @@ ServiceBinary  = %12%\\{driver.inf}.sys
 KmdfService =  {driver.service}, Framework
 
 [Framework]
-KmdfLibraryVersion = {"1.9" if windows in ("w7", "2k8R2", "2k8") else "1.15"}
+KmdfLibraryVersion = {"1.9" if windows in OLD else "1.15"}
 {_strings(driver, "SPSVCINST_ASSOCSERVICE= 0x00000002", f'Device.Service = "VirtIO {driver.inf} Service"')}"""
 
 
