@@ -61,7 +61,7 @@ def open_disk(appliance: Appliance, *, discard_session: bool = False, read_only:
     mounts = [Mount(partition.device, SYSTEM_POINT, "ntfs", mounting)]
     boot = _boot(table, partition)
     if boot is not None:
-        chosen = ",".join(options) if boot.fstype != "ntfs" else mounting
+        chosen = mounting if boot.fstype == "ntfs" else "ro" if read_only else ""
         mounts.append(Mount(boot.device, BOOT_POINT, boot.fstype, chosen))
         _mount(appliance, mounts[-1])
     return WindowsDisk(table, partition, boot, tuple(mounts))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from dib_py import step_keys
@@ -56,7 +59,9 @@ def test_the_steps_in_their_order(elements: Path) -> None:
         (3, "install", "one", "one/registry.d/50-one.reg", "declaration"),
         (4, "post-install", "two", "two/firstboot.d/50-two.cmd", "declaration"),
     ]
-    assert [step["source"] for step in to_dict(made)["steps"]][2] == str(elements / "one/registry.d/50-one.reg")
+    shown = to_dict(made)
+    jsonschema.validate(shown, json.loads((files("dib_py") / "schema" / "plan.json").read_text()))
+    assert [step["source"] for step in shown["steps"]][2] == str(elements / "one/registry.d/50-one.reg")
 
 
 def test_elements_order_files_of_one_number(elements: Path) -> None:
