@@ -64,7 +64,7 @@ class WindowsTarget(GuestfsTarget):
             what = f"partition {last.number}, which is no NTFS volume for data" if last else "nothing"
             raise DiskError(
                 f"C: can't grow: the last thing on the disk is {what}",
-                hint="the element grow-root clears the way; without --image-size the disk keeps its size",
+                hint="leave --image-size out: with the element grow-root Windows itself clears the way and grows C:",
             )
         guestfs_layout.grow(self._appliance.engine_runner, self._appliance.disk, self._disk.size)
 
