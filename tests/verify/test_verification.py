@@ -68,7 +68,14 @@ class Told:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def verified(tmp_path: Path, image: Path, *checks: Check, limits: Limits = LIMITS, told: Told | None = None) -> Verdict:
+def verified(
+    tmp_path: Path,
+    image: Path,
+    *checks: Check,
+    limits: Limits = LIMITS,
+    told: Told | None = None,
+    memory: int = 64,
+) -> Verdict:
     order = Order(
         image=image,
         name=image,
@@ -79,7 +86,7 @@ def verified(tmp_path: Path, image: Path, *checks: Check, limits: Limits = LIMIT
         profile="ours",
         limits=limits,
         kvm=False,
-        memory=64,
+        memory=memory,
         terms={},
         kept_console=tmp_path / "console.log",
     )
