@@ -10,6 +10,7 @@ from dib_py.verify.result import BootReport, Outcome, Result, Stage, Verdict
 
 _STEPS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # seconds between two ticks
 _TICKS = 8  # at most
+_VISIBLE = 0.0005  # of the width: what is narrower can't be seen
 _ROOM = 0.07  # of the width: what the word of a stage needs
 
 
@@ -79,7 +80,7 @@ def _stages(boot: BootReport, seconds: float) -> Iterator[Bar]:
     starts = [(boot.started, Stage.NOTHING), *sorted(signs)]
     end = boot.started + boot.seconds
     for (start, stage), (until, _) in zip(starts, [*starts[1:], (end, Stage.LOGIN)], strict=True):
-        if until > start:
+        if (until - start) / seconds > _VISIBLE:
             took = duration(until - start)
             room = (until - start) / seconds > _ROOM
             yield _bar(start, until, seconds, stage_kind(stage), f"{stage.word}: {took}", stage.word if room else "")
