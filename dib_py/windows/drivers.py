@@ -11,8 +11,10 @@ r"""``drivers.yaml``: which drivers an image gets, and where they come from.
       - {name: nvme-of-mine, boot: true}                 # needed before there is a disk, whatever its INF file says
       - {name: qxldod, when: DIB_QXL = 1}
 
-A ``source`` that is written in the file itself may be a path from there on: an element can bring its drivers. A name is
-a directory on the medium, or an INF file's without its ``.inf``. Directories named for a generation and an
+A ``source`` that is written in the file itself may be a path from there on: an element can bring its drivers. In its
+place ``fetched`` is what a hook of extra-data.d has put into ``$TMP_HOOKS_PATH``.
+
+A name is a directory on the medium, or an INF file's without its ``.inf``. Directories named for a generation and an
 architecture are heeded wherever they stand above the INF file; a medium without such directories has one INF file for
 all, in which the sections for the image's Windows are looked for.
 """
@@ -34,17 +36,21 @@ from dib_py.windows.volume import segments
 from dib_py.windows.yaml_node import Node, read
 
 _STAGE = r"Program Files\Drivers"
-_KEYS = ("source", "stage", "drivers")
+_KEYS = ("source", "fetched", "stage", "drivers")
 _DRIVER_KEYS = ("name", "else", "optional", "boot")
 
 
 @dataclass(frozen=True)
 class Drivers:
-    """What a file asks for; ``stage`` is a path of C: without the letter. ``source`` may be fetched by a hook first."""
+    """What a file asks for; ``stage`` is a path of C: without the letter.
+
+    ``counted`` says that ``source`` is in the step's key already: by the variable that names it, or the hook that
+    fetches it.
+    """
 
     path: Path
     source: Path
-    source_is_variable: bool  # so that it is in the step's key already
+    counted: bool
     stage: str
     wanted: tuple[Wanted, ...]
 
@@ -52,27 +58,38 @@ class Drivers:
 def parse(path: Path, variables: Mapping[str, str]) -> Drivers:
     """A ``drivers.yaml``; FileError with the line for what is wrong, or a source that is not on this machine."""
     root = read(path, variables)
-    entries = root.mapping(_KEYS, needs=("source", "drivers"))
-    written = entries["source"].text()
-    if not written:
-        raise entries["source"].error("source is empty")
-    is_variable = any(variables.get(name) == written for name in sorted(templating.names(path.read_bytes())))
-    source = (Path.cwd() if is_variable else path.parent.absolute()) / written
-    fetched = variables.get("TMP_HOOKS_PATH", "")
-    if not source.exists() and not (fetched and source.is_relative_to(fetched)):
-        raise templating.Missing(
-            path,
-            f"there is no {source}, from which drivers are taken",
-            line=entries["source"].line,
-            hint="DIB_VIRTIO_WIN names virtio-win.iso where it was downloaded; or install the package virtio-win",
-        )
+    entries = root.mapping(_KEYS, needs=("drivers",))
+    if ("source" in entries) == ("fetched" in entries):
+        raise root.error("either source or fetched says where the drivers are")
+    if "fetched" in entries:
+        source, counted = Path(variables.get("TMP_HOOKS_PATH", "")) / entries["fetched"].text(), True
+    else:
+        source, counted = _source(entries["source"], variables)
     return Drivers(
         path,
         source,
-        is_variable,
+        counted,
         _stage(entries.get("stage")),
         tuple(_wanted(node) for node in entries["drivers"].sequence()),
     )
+
+
+def _source(node: Node, variables: Mapping[str, str]) -> tuple[Path, bool]:
+    """What is there for all to see, and whether a variable of the user's names it."""
+    written = node.text()
+    if not written:
+        raise node.error("source is empty")
+    names = sorted(templating.names(node.path.read_bytes()))
+    is_variable = any(variables.get(name) == written for name in names)
+    source = (Path.cwd() if is_variable else node.path.parent.absolute()) / written
+    if not source.exists():
+        raise templating.Missing(
+            node.path,
+            f"there is no {source}, from which drivers are taken",
+            line=node.line,
+            hint="DIB_VIRTIO_WIN names virtio-win.iso where it was downloaded; or install the package virtio-win",
+        )
+    return source, is_variable
 
 
 def _stage(node: Node | None) -> str:
@@ -108,7 +125,7 @@ def _name(node: Node) -> str:
 
 
 def reads(wanted: Drivers) -> Iterable[Path]:
-    return () if wanted.source_is_variable or not wanted.source.exists() else (wanted.source,)
+    return () if wanted.counted else (wanted.source,)
 
 
 def check(wanted: Drivers, guest: Installation) -> None:

@@ -477,6 +477,8 @@ def test_a_driver_that_cannot_be_started_at_boot_is_refused(
     ("yaml", "message"),
     [
         ("source: /nowhere\n", "drivers.yaml:1: drivers is missing"),
+        ("drivers: []\n", "drivers.yaml:1: either source or fetched says where the drivers are"),
+        ("source: /\nfetched: a\ndrivers: []\n", "drivers.yaml:1: either source or fetched says where the drivers are"),
         ("source: /nowhere\ndrivers: []\n", "drivers.yaml:1: there is no /nowhere, from which drivers are taken"),
         ("source: here\ndrivers: []\n", "/mine/here, from which drivers are taken"),
         ("source: ''\ndrivers: []\n", "drivers.yaml:1: source is empty"),
@@ -506,9 +508,10 @@ def test_paths_are_those_of_the_user_or_of_the_element(tmp_path: Path, monkeypat
 
 
 def test_conditions_and_hooks_that_fetch(tmp_path: Path) -> None:
-    path = element(tmp_path, "source: ${DIB_MINE}\ndrivers:\n- {name: a, when: DIB_A = 1}\n- b\n") / "drivers.yaml"
-    variables = {"DIB_MINE": "/hooks/fetched", "DIB_A": "0", "TMP_HOOKS_PATH": "/hooks"}
-    found: Drivers = parse(path, variables)
-    assert [one.name for one in found.wanted] == ["b"]
-    with pytest.raises(FileError, match="there is no /hooks/fetched"):
-        parse(path, variables | {"TMP_HOOKS_PATH": ""})
+    mine = element(tmp_path, "fetched: media\ndrivers:\n- {name: smbus, when: DIB_A = 1}\n- vioscsi\n")
+    found: Drivers = parse(mine / "drivers.yaml", {"DIB_A": "0"})
+    assert ([one.name for one in found.wanted], list(reads(found))) == (["vioscsi"], [])
+    virtio_media.write_directory(virtio_media.media(["2k22"]), tmp_path / "hooks/media")
+    guest = subject(tmp_path)
+    guest.apply(mine, DIB_A="0", TMP_HOOKS_PATH=str(tmp_path / "hooks"))
+    assert "vioscsi" in guest.export("SYSTEM")
