@@ -22,6 +22,10 @@ and, where it makes sense,
     Called for the values of all steps that are to be applied, before the first of them changes anything. Raises
     TargetError or BaseError for an image that the value is nothing for, with what to do.
 
+``needs(value, guest) -> int``
+    Bytes of C: that ``apply`` takes, as far as they are known before. They are added up for all steps: an image without
+    so much room is refused.
+
 ``reads(value) -> Iterable[Path]``
     Files and directories of this machine that ``apply`` reads, beside the file itself and those that are the value of
     a variable that was looked up: their content is in the step's key too.
@@ -145,6 +149,11 @@ class Declared:
         check = getattr(self.declaration.room, "check", None)
         if check is not None:
             check(self.value, guest)
+
+    def needs(self, guest: Installation) -> int:
+        """Bytes of C: that this takes."""
+        needs = getattr(self.declaration.room, "needs", None)
+        return needs(self.value, guest) if needs is not None else 0
 
     def apply(self, guest: Installation) -> None:
         self.declaration.room.apply(self.value, guest)

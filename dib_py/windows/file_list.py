@@ -87,6 +87,24 @@ def reads(wanted: FileList) -> Iterator[Path]:
             yield entry.source
 
 
+def needs(wanted: FileList, guest: Installation) -> int:
+    return sum(_bytes(one) for one in wanted.entries if one.architecture in ("", guest.facts.architecture))
+
+
+def _bytes(entry: Entry) -> int:
+    """What an entry takes; nothing for a member of a medium, which is opened when its turn comes."""
+    if entry.content is not None:
+        return len(entry.content)
+    if entry.source is None or entry.member:
+        return 0
+    if entry.source.is_dir():
+        return sum(file.stat().st_size for file in entry.source.rglob("*") if file.is_file())
+    if entry.unpack and zipfile.is_zipfile(entry.source):
+        with zipfile.ZipFile(entry.source) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    return entry.source.stat().st_size if entry.source.is_file() else 0
+
+
 def apply(wanted: FileList, guest: Installation) -> None:
     for entry in wanted.entries:
         if entry.architecture not in ("", guest.facts.architecture):

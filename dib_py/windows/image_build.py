@@ -101,12 +101,15 @@ class WindowsBuild:
 
     def _check(self, guest: Installation) -> None:
         """Have all that is left to apply look at the image."""
+        needed = 0
         for step in (step for phase in _APPLYING for step in self._left(phase)):
             if step.kind != DECLARATION:
                 title = f"{step.phase.directory}/{step.name}"
                 raise ElementError(f"a hook of extra-data.d made {title}, and nothing runs inside Windows")
             with _of(step):
                 self._plan.declared[step.name].check(guest)
+                needed += self._plan.declared[step.name].needs(guest)
+        refusals.refuse(refusals.room(guest.facts.free, needed))
 
     # -- phases
     def _fetch(self) -> None:

@@ -59,6 +59,10 @@ def parse(path: Path, variables: Mapping[str, str]) -> tuple[PlacedFile, ...]:
     return found
 
 
+def needs(wanted: Iterable[PlacedFile], guest: Installation) -> int:
+    return sum(file.source.stat().st_size for file in wanted if file.source.is_file())
+
+
 def apply(wanted: Iterable[PlacedFile], guest: Installation) -> None:
     for file in wanted:
         if file.source.is_dir():

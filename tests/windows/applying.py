@@ -14,6 +14,7 @@ from dib_py.windows import declarations
 from dib_py.windows.declarations import Declared
 from dib_py.windows.installation import Installation, open_installation
 from dib_py.windows.kinds import FAMILY as WINDOWS
+from dib_py.windows.refusals import refuse, room
 from dib_py.windows.volume import Directory
 from tests.windows.phony import Guest, Planted, plant
 
@@ -38,6 +39,7 @@ class Subject:
         guest = self.open(variables)
         for one in declared:
             one.check(guest)
+        refuse(room(guest.facts.free, sum(one.needs(guest) for one in declared)))
         for one in declared:
             one.apply(guest)
         guest.commit()

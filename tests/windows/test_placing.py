@@ -7,7 +7,7 @@ import pytest
 
 from dib_py.errors import FileError, TargetError
 from dib_py.windows import file_list, placing
-from tests.windows.applying import Subject, subject
+from tests.windows.applying import Subject, read, subject
 from tests.windows.phony import Case, Guest
 
 
@@ -222,3 +222,17 @@ def test_archives_that_lead_out_are_refused(tmp_path: Path) -> None:
         archive.writestr("../evil.txt", "x")
     with pytest.raises(FileError, match=r"does not allow a file named '\.\.'"):
         listed(tmp_path, "- {path: a, unpack: ../bad.zip}")
+
+
+def test_room_for_all_that_is_placed(tmp_path: Path) -> None:
+    directory = element(tmp_path, {"Tools/a.bin": "x" * 1000}).parent
+    with zipfile.ZipFile(directory / "c.zip", "w") as archive:
+        archive.writestr("c", "y" * 5000)
+    (directory / "files.yaml").write_text(
+        "- {path: 'C:\\b', content: '12345'}\n"
+        "- {path: 'C:\\c', unpack: c.zip}\n"
+        "- {remove: 'C:\\d'}\n"
+        "- {path: 'C:\\other', content: only there, architecture: arm64}\n"
+    )
+    guest = subject(tmp_path).open()
+    assert sum(one.needs(guest) for one in read([directory], {})) == 1000 + len("12345") + 5000
