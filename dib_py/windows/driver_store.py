@@ -21,6 +21,7 @@ from dib_py.windows.installation import Installation
 PREFIX = "oem-"  # of INF files; Windows 11 24H2 does not accept oem<number>.inf that it has not numbered itself
 _START, _LATER = r"HKLM\SYSTEM\DriverDatabase", r"HKLM\DRIVERS\DriverDatabase"
 _LOCKED = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\PnpLockdownFiles"
+_REPOSITORY = "System32/DriverStore/FileRepository"
 _STORE = r"%SystemRoot%\System32\DriverStore\FileRepository"
 _SERVICES = r"HKLM\SYSTEM\CurrentControlSet\Services"
 _SIGNER = "Microsoft Windows Hardware Compatibility Publisher"
@@ -37,16 +38,25 @@ def installed_inf(chosen: Chosen) -> str:
 
 def install(chosen: Chosen, stage: str, guest: Installation) -> None:
     """Put a package into the store and the databases; ``stage`` is the directory that its files are said to be from."""
+    _remove_other_release(chosen, guest)
     copy_files(chosen, guest)
-    base = f"System32/DriverStore/FileRepository/{chosen.label}"
     for name, content in chosen.stored.items():
-        guest.volume.write(guest.windows(f"{base}/{name}"), content)
+        guest.volume.write(guest.windows(f"{_REPOSITORY}/{chosen.label}/{name}"), content)
     if chosen.set_up_at_start:
         for configuration in chosen.package.configurations:
             for service in configuration.services:
                 add_service(service, chosen, guest)
         _lock_files(chosen, guest)
     _register(chosen, stage, guest)
+
+
+def _remove_other_release(chosen: Chosen, guest: Installation) -> None:
+    """What an earlier build left of the same INF file, whose name the new package takes over."""
+    for database in (_START, _LATER):
+        active = guest.registry.value(rf"{database}\DriverInfFiles\{installed_inf(chosen)}", "Active")
+        if active is not None and active.text and active.text != chosen.label:
+            guest.registry.delete_key(rf"{database}\DriverPackages\{active.text}")
+            guest.volume.remove(guest.windows(f"{_REPOSITORY}/{active.text}"))
 
 
 def copy_files(chosen: Chosen, guest: Installation) -> None:

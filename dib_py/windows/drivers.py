@@ -165,6 +165,8 @@ def _tell(chosen: Chosen) -> None:
     print(f"{chosen.driver} {version} from {chosen.place}")
     if chosen.meant_for:
         print(f"warning: {chosen.driver}: the medium has none for this Windows; that for {chosen.meant_for} is taken")
+    if not _catalog(chosen):
+        print(f"warning: {chosen.driver} has no catalog of signatures: Windows may refuse to load it")
 
 
 def _tell_left_out(wanted: Drivers, chosen: list[Chosen]) -> None:

@@ -409,6 +409,28 @@ def test_windows_7_must_be_able_to_verify_signatures(
         guest.apply("virtio", DIB_VIRTIO_WIN=str(medium))
 
 
+def test_another_release_takes_the_place_of_the_one_before(tmp_path: Path, iso: Path) -> None:
+    guest = subject(tmp_path)
+    files = {
+        path: content.replace(b"12/02/2021,100.90", b"01/02/2020,100.80") if path.endswith("viostor.inf") else content
+        for path, content in virtio_media.media(["2k22"]).items()
+    }
+    guest.apply("virtio", DIB_VIRTIO_WIN=str(virtio_media.write_directory(files, tmp_path / "old")))
+    old = label(guest.export("SYSTEM"))
+    guest.apply("virtio", DIB_VIRTIO_WIN=str(iso))
+    export = guest.export("SYSTEM")
+    assert label(export) != old and old not in export
+    store = guest.open().volume.names("/Windows/System32/DriverStore/FileRepository")
+    assert [name for name in store if name.startswith("viostor")] == [label(export)]
+
+
+def test_a_driver_without_signatures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {path: content for path, content in virtio_media.media(["2k22"]).items() if not path.endswith("scsi.cat")}
+    medium = virtio_media.write_directory(files, tmp_path / "medium")
+    subject(tmp_path).apply("virtio", DIB_VIRTIO_WIN=str(medium))
+    assert capsys.readouterr().out.count("has no catalog of signatures: Windows may refuse to load it") == 1
+
+
 def test_a_damaged_medium_is_refused(tmp_path: Path) -> None:
     files = virtio_media.media(["2k22"])
     del files["viostor/2k22/amd64/viostor.sys"], files["amd64/2k22/viostor.sys"]
