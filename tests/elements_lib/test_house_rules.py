@@ -28,6 +28,10 @@ NAMES = {
     *("baremetal", "dhcp-all-interfaces", "fetch-ssh-key", "local-config", "no-firewall", "root-passwd", "sbom"),
     *("simple-init", "source-repositories", "cache-url"),
     *("cloud-init-nocloud", "no-hardcoded-mac", "selinux-permissive", "disable-selinux", "selinux-fixfiles-restore"),
+    *("windows", "windows-iso", "windows-autounattend", "virtio", "ems", "unattended-boot", "unattend", "firstboot"),
+    *("rdp", "icmp", "ssh", "winrm", "cloudbase-init", "grow-root", "admin-password", "product-key", "locale", "timezone"),
+    *("clock-utc", "power", "page-file", "san-policy", "crash-dump", "execution-policy", "updates-policy", "wallpaper"),
+    *("server-manager-off", "no-first-logon-animation", "win-sysprep-check"),
 }
 OPENING = """
 if [ "${DIB_DEBUG_TRACE:-0}" -gt 0 ]; then
