@@ -54,9 +54,10 @@ def _remove_other_release(chosen: Chosen, guest: Installation) -> None:
     """What an earlier build left of the same INF file, whose name the new package takes over."""
     for database in (_START, _LATER):
         active = guest.registry.value(rf"{database}\DriverInfFiles\{installed_inf(chosen)}", "Active")
-        if active is not None and active.text and active.text != chosen.label:
-            guest.registry.delete_key(rf"{database}\DriverPackages\{active.text}")
-            guest.volume.remove(guest.windows(f"{_REPOSITORY}/{active.text}"))
+        other = "" if active is None else active.text
+        if other.startswith(f"{chosen.package.name}_") and other != chosen.label:
+            guest.registry.delete_key(rf"{database}\DriverPackages\{other}")
+            guest.volume.remove(guest.windows(f"{_REPOSITORY}/{other}"))
 
 
 def copy_files(chosen: Chosen, guest: Installation) -> None:

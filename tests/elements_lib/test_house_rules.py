@@ -29,9 +29,9 @@ NAMES = {
     *("simple-init", "source-repositories", "cache-url"),
     *("cloud-init-nocloud", "no-hardcoded-mac", "selinux-permissive", "disable-selinux", "selinux-fixfiles-restore"),
     *("windows", "windows-iso", "windows-autounattend", "virtio", "ems", "unattended-boot", "unattend", "firstboot"),
-    *("rdp", "icmp", "ssh", "winrm", "cloudbase-init", "grow-root", "admin-password", "product-key", "locale", "timezone"),
+    *("rdp", "icmp", "ssh", "winrm", "cloudbase-init", "grow-root", "admin-password", "product-key", "locale"),
     *("clock-utc", "power", "page-file", "san-policy", "crash-dump", "execution-policy", "updates-policy", "wallpaper"),
-    *("server-manager-off", "no-first-logon-animation", "win-sysprep-check"),
+    *("timezone", "server-manager-off", "no-first-logon-animation", "win-sysprep-check"),
 }
 OPENING = """
 if [ "${DIB_DEBUG_TRACE:-0}" -gt 0 ]; then
