@@ -18,6 +18,7 @@ from typing import Any
 
 from dib_py.errors import TargetError
 from dib_py.target.guestfs_appliance import Appliance
+from dib_py.windows.refusals import DECOMPRESS
 from dib_py.windows.volume import Access, segments
 from dib_py.windows.waiting_files import WaitingFiles
 
@@ -25,6 +26,8 @@ NTFS_OPTIONS = "permissions,windows_names"
 _LARGEST_PIECE = 2 * 1024**2  # bytes that one answer of the appliance can hold with room to spare
 _LARGEST_WAITING = 8 * 1024**2  # bytes of a file that waits for others
 _FILE, _DIRECTORY, _LINK = "r", "d", "l"
+_CLOSED = "closed"  # a file of a kind that ntfs-3g can't read: it shows a link that leads nowhere, and says why
+_COMPACT = "0x80000017"  # the tag of what CompactOS compressed (IO_REPARSE_TAG_WOF)
 
 
 @dataclass
@@ -137,6 +140,9 @@ class ApplianceVolume:
         place, kind = self._find(path)
         if kind == _DIRECTORY:
             raise TargetError(f"{path}: there is a directory of that name")
+        if kind == _CLOSED:  # writing would follow the link that ntfs-3g shows
+            self.remove(path)
+            kind = None
         if kind is None:
             self.make_directory(_parent(path), access)
             place, _ = self._find(path)
@@ -167,6 +173,10 @@ class ApplianceVolume:
         place, kind = self._find(path)
         if kind is None or kind == _DIRECTORY:
             raise TargetError(f"{path}: there is no such file")
+        if kind == _CLOSED:
+            shown = self._appliance.call(lambda g: g.readlink(place))
+            why = "it is compressed by CompactOS" if _COMPACT in shown else f"it is a link: {shown}"
+            raise TargetError(f"{path} can't be read: {why}", hint=DECOMPRESS if _COMPACT in shown else "")
         if place in self._waiting:
             self.flush()
         return place
@@ -185,14 +195,17 @@ class ApplianceVolume:
         return place, kind
 
     def _step(self, directory: str, name: str) -> tuple[str, str | None]:
-        """One name further; a junction leads where it leads, if that is on the volume."""
+        """One name further; a junction leads where it leads, if that is on the volume and is there."""
         entry = self._listing(directory).get(name.casefold())
         if entry is None:
             return f"{directory}/{name}", None
         place = f"{directory}/{entry.name}"
         if entry.kind != _LINK:
             return place, entry.kind
-        target = str(self._appliance.call(lambda g: g.realpath(place)))
+        try:
+            target = str(self._appliance.call(lambda g: g.realpath(place)))
+        except TargetError:
+            return place, _CLOSED
         if target != self.top and not target.startswith(f"{self.top}/"):
             raise TargetError(f"{place[len(self.top) :]} leads out of its volume")
         is_directory = self._appliance.call(lambda g: g.is_dir(target))

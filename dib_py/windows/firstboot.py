@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dib_py.errors import BaseError, FileError
-from dib_py.windows import templating
+from dib_py.windows import refusals, templating
 from dib_py.windows.hive import Value
 from dib_py.windows.inspection import COMPLETE
 from dib_py.windows.volume import Access
@@ -81,7 +81,8 @@ def parse(path: Path, variables: Mapping[str, str]) -> FirstBootScript:
 
 
 def check(wanted: FirstBootScript, guest: Installation) -> None:
-    """BaseError for an image in which somebody else's command runs at the next start."""
+    """BaseError for an image in which somebody else's command runs at the next start, or that can't be added to."""
+    refusals.refuse(refusals.compressed(guest.volume, guest.windows(SETUP_COMPLETE)))
     command = guest.registry.value(SETUP, "CmdLine")
     if _is_complete(guest) and _setup_type(guest) != 0 and command is not None and command.text != COMMAND_LINE:
         raise BaseError(

@@ -25,6 +25,7 @@ _SHUT_DOWN = "start it once more and shut it down with: shutdown /s /t 0"
 _RESTRICTIONS = r"HKLM\SOFTWARE\Policies\Microsoft\Windows\DeviceInstall\Restrictions"
 _FORBIDDING = ("DenyUnspecified", "DenyDeviceIDs", "DenyDeviceClasses", "DenyInstanceIDs")
 _MIB = 1024**2
+DECOMPRESS = "in the running guest: compact /compactos:never"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def room(free: int, needed: int) -> Iterator[Refusal]:
 
 
 def compressed(volume: Volume, path: str) -> Iterator[Refusal]:
-    """For a file that must be read and is stored the CompactOS way, which the appliance does not know."""
+    """For a file that would have to be read, if it is there, and was compressed by CompactOS."""
     try:
         is_readable = volume.size(path) == 0 or len(volume.read(path, 1)) == 1
     except DibError:
@@ -135,7 +136,7 @@ def compressed(volume: Volume, path: str) -> Iterator[Refusal]:
     if not is_readable and volume.exists(path):
         yield Refusal(
             f"{path} can't be read: it is compressed by CompactOS",
-            "in the running guest: compact /compactos:never",
+            DECOMPRESS,
         )
 
 

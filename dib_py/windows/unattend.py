@@ -60,7 +60,8 @@ def check(wanted: AnswerFile, guest: Installation) -> None:
     """BaseError for an image that Setup is through with, unless nothing of the file applies."""
     if not len(wanted.tree):
         return
-    refusals.refuse(refusals.answer_file(guest.facts))
+    there = refusals.compressed(guest.volume, guest.windows(PLACE))
+    refusals.refuse((*refusals.answer_file(guest.facts), *there))
 
 
 def apply(wanted: AnswerFile, guest: Installation) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dib_py.errors import TargetError
+
 T = TypeVar("T")
 
 
@@ -41,7 +43,13 @@ class _Handle:
         return found
 
     def realpath(self, path: str) -> str:
-        return str(Path(path).resolve())
+        try:
+            return str(Path(path).resolve(strict=True))
+        except (OSError, RuntimeError) as error:
+            raise TargetError(f"libguestfs: realpath: {error}") from error
+
+    def readlink(self, path: str) -> str:
+        return str(Path(path).readlink())
 
     def is_dir(self, path: str) -> bool:
         return Path(path).is_dir()
@@ -66,7 +74,7 @@ class _Handle:
         Path(path).chmod(mode)
 
     def rm_rf(self, path: str) -> None:
-        if Path(path).is_dir():
+        if Path(path).is_dir() and not Path(path).is_symlink():
             shutil.rmtree(path)
         else:
             Path(path).unlink(missing_ok=True)

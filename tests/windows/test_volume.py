@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dib_py.errors import TargetError
+from dib_py.windows import refusals
 from dib_py.windows.appliance_volume import ApplianceVolume
 from dib_py.windows.volume import Access, Directory, Volume, segments
 from tests.windows.directory_appliance import DirectoryAppliance
@@ -153,3 +154,39 @@ def test_a_junction_leads_on_within_the_volume_only(tmp_path: Path) -> None:
     assert (tmp_path / "Users/x.txt").read_bytes() == b"x"
     with pytest.raises(TargetError, match="/out leads out of its volume"):
         volume.exists("/out/bin")
+
+
+def closed(tmp_path: Path, tag: str) -> ApplianceVolume:
+    """A file as ntfs-3g shows those whose kind it does not know."""
+    (tmp_path / "Windows").mkdir()
+    (tmp_path / "Windows" / "Driver.sys").symlink_to(f"unsupported reparse tag {tag}")
+    return in_appliance(tmp_path)
+
+
+def test_a_file_that_compact_os_compressed_is_there_and_cannot_be_read(tmp_path: Path) -> None:
+    volume = closed(tmp_path, "0x80000017")
+    assert volume.exists("/windows/driver.sys") and not volume.is_directory("/windows/driver.sys")
+    for look in (volume.read, volume.size, lambda path: volume.fetch(path, tmp_path / "copy")):
+        with pytest.raises(TargetError, match="can't be read: it is compressed by CompactOS") as caught:
+            look("/windows/driver.sys")
+        assert "compact /compactos:never" in caught.value.hint
+    found = list(refusals.compressed(volume, "/Windows/Driver.sys"))
+    assert [one.remedy for one in found] == [refusals.DECOMPRESS]
+
+
+@pytest.mark.parametrize("size", [10, 9 * 1024**2])
+def test_a_file_that_cannot_be_read_is_replaced(tmp_path: Path, size: int) -> None:
+    volume = closed(tmp_path, "0x80000017")
+    volume.write("/windows/DRIVER.SYS", bytes(size))
+    volume.flush()
+    assert [one.name for one in (tmp_path / "Windows").iterdir()] == ["DRIVER.SYS"]
+    assert (tmp_path / "Windows" / "DRIVER.SYS").stat().st_size == size
+
+
+def test_a_file_that_cannot_be_read_can_be_removed(tmp_path: Path) -> None:
+    volume = closed(tmp_path, "0x9000001a")
+    with pytest.raises(TargetError, match="it is a link: unsupported reparse tag 0x9000001a"):
+        volume.read("/Windows/Driver.sys")
+    volume.remove("/Windows/Driver.sys")
+    assert not volume.exists("/Windows/Driver.sys")
+    assert list((tmp_path / "Windows").iterdir()) == []
