@@ -132,6 +132,47 @@ def test_the_driver_database_has_what_dism_leaves_there(tmp_path: Path, iso: Pat
     assert text(strings['"vendor"']) == "Red Hat, Inc."
 
 
+def test_nothing_else_of_the_hives_is_touched(tmp_path: Path, iso: Path) -> None:
+    guest = subject(tmp_path)
+    hives = ("SYSTEM", "SOFTWARE", "DRIVERS")
+    before = {block for name in hives for block in guest.export(name).split("\n\n")}
+    guest.apply(element(tmp_path, f"source: {iso}\nstage: Virtio\ndrivers: [viostor]\n"))
+    system = guest.export("SYSTEM")
+    after = {block for name in hives for block in guest.export(name).split("\n\n")}
+    package = rf"DriverDatabase\DriverPackages\{label(system)}"
+    names = {"1001": "SUBSYS_00021AF4&REV_00", "1042": "SUBSYS_11001AF4&REV_01"}
+    ids = [f"VEN_1AF4&DEV_{name}{rest}" for name, exact in names.items() for rest in ("", f"&{exact}")]
+    interrupts = rf"{package}\Configurations\scsi_inst\Device\Interrupt Management"
+    locked = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\PnpLockdownFiles"
+    assert {block.strip().splitlines()[0][1:-1] for block in after - before} == {
+        rf"{locked}\%SystemRoot%/System32/drivers/viostor.sys",
+        r"SYSTEM\ControlSet001\Services\EventLog\System\viostor",
+        r"SYSTEM\ControlSet001\Services\viostor",
+        r"SYSTEM\ControlSet001\Services\viostor\Parameters",
+        r"SYSTEM\ControlSet001\Services\viostor\Parameters\PnpInterface",
+        r"SYSTEM\DriverDatabase",
+        rf"SYSTEM\DriverDatabase\DeviceIds\{STORAGE}",
+        *(rf"SYSTEM\DriverDatabase\DeviceIds\PCI\{id}" for id in ids),
+        r"SYSTEM\DriverDatabase\DriverInfFiles\oem-viostor.inf",
+        rf"SYSTEM\{package}",
+        rf"SYSTEM\{package}\Configurations",
+        rf"SYSTEM\{package}\Configurations\scsi_inst",
+        rf"SYSTEM\{package}\Configurations\scsi_inst\Device",
+        rf"SYSTEM\{interrupts}",
+        rf"SYSTEM\{interrupts}\Affinity Policy",
+        rf"SYSTEM\{interrupts}\MessageSignaledInterruptProperties",
+        rf"SYSTEM\{package}\Configurations\scsi_inst\Services",
+        rf"SYSTEM\{package}\Configurations\scsi_inst\Services\viostor",
+        rf"SYSTEM\{package}\Configurations\scsi_inst\Services\viostor\Parameters",
+        rf"SYSTEM\{package}\Configurations\scsi_inst\Services\viostor\Parameters\PnpInterface",
+        rf"SYSTEM\{package}\Descriptors",
+        rf"SYSTEM\{package}\Descriptors\PCI",
+        *(rf"SYSTEM\{package}\Descriptors\PCI\{id}" for id in ids),
+        rf"SYSTEM\{package}\Strings",
+    }
+    assert {block.strip().splitlines()[0] for block in before - after} == {r"[SYSTEM\DriverDatabase]"}
+
+
 def test_a_driver_that_is_started_later_has_its_service_and_framework(tmp_path: Path, iso: Path) -> None:
     guest = subject(tmp_path, Guest("2019"))
     guest.apply("virtio", DIB_VIRTIO_WIN=str(iso))
