@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dib_py.errors import DibError, HostError
-from dib_py.events import CheckFinished, CheckStarted, Events, VerificationStarted
+from dib_py.errors import HostError
+from dib_py.events import Events, VerificationStarted
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
-from dib_py.verify.checks import Check, Finding, Limits, Need, Subject, Trouble, Unreachable, failed, not_run
+from dib_py.verify.checks import Check, Limits, Need, Trouble
 from dib_py.verify.firmware import Firmware, boots, ovmf
 from dib_py.verify.machine import Hardware, make_overlay, processors, program, qemu_version
 from dib_py.verify.metadata import Metadata, served
 from dib_py.verify.offline import Offline
 from dib_py.verify.readers import Readers
-from dib_py.verify.result import BootReport, Evidence, Outcome, Result, Stage, Verdict, overall, summary
+from dib_py.verify.result import BootReport, Outcome, Result, Stage, Verdict, overall, summary
+from dib_py.verify.run import Run
 from dib_py.verify.seed import make_seed, write_disk
-from dib_py.verify.transcript import readable
 
 GIB = 1024**3
 GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
@@ -54,81 +53,6 @@ class Order:
     kept_console: Path | None = None
 
 
-class Run:
-    """One check in its thread."""
-
-    def __init__(
-        self, check: Check, subject: Subject, board: Board, deadline: float, clock: Callable[[], float]
-    ) -> None:
-        self.check = check
-        self._subject = subject
-        self._board = board
-        self._deadline = deadline
-        self._clock = clock
-        self._started: float | None = None
-        self._result: Result | None = None
-        self._thread = threading.Thread(target=self._run, name=f"check {check.name}", daemon=True)
-
-    def start(self, events: Events) -> None:
-        self._events = events
-        self._thread.start()
-
-    def wait(self, timeout: float) -> bool:
-        """Whether it has ended."""
-        self._thread.join(max(0.0, timeout))
-        return not self._thread.is_alive()
-
-    @property
-    def ended(self) -> bool:
-        return not self._thread.is_alive()
-
-    @property
-    def result(self) -> Result:
-        """What it found so far: that it did not end in time, if it is still at work."""
-        return self._result or self._made(not_run("it did not end within the verification's limit"))
-
-    def _run(self) -> None:
-        missing = self._board.missing(self.check.needs, self._deadline)
-        if missing:
-            finding = not_run(missing)
-        else:
-            self._started = self._clock()
-            self._events.emit(CheckStarted(self.check.name))
-            finding = _ask(self.check, self._subject)
-        self._result = self._made(finding)
-        told = self._result
-        self._events.emit(CheckFinished(told.check, told.outcome.value, told.reason, told.seconds))
-
-    def _made(self, finding: Finding) -> Result:
-        now = self._clock()
-        started = now if self._started is None else self._started
-        check = self.check
-        return Result(
-            check.name,
-            check.proves,
-            finding.outcome,
-            readable(finding.reason),
-            tuple(Evidence(readable(one.title), readable(one.text)) for one in finding.evidence),
-            started,
-            now - started,
-            check.version,
-        )
-
-
-def _ask(check: Check, subject: Subject) -> Finding:
-    try:
-        return check.run(subject)
-    except Unreachable as error:
-        return not_run(str(error))
-    except DibError as error:
-        return failed(str(error))
-    except Exception as error:  # a bug of the check's, which must not cost the others their verdict
-        return failed(
-            f"the check itself is broken: {type(error).__name__}: {error}",
-            Evidence("traceback", traceback.format_exc()),
-        )
-
-
 class Verification:
     """Carries an order out, in the network namespace of the thread that calls :meth:`run`."""
 
@@ -143,7 +67,7 @@ class Verification:
         self._boards = (Board(), Board())
         self._runs: list[Run] = []
         self._reports: list[BootReport] = []
-        self._trouble: Trouble | None = None
+        self._trouble = ""  # what kept a boot from coming up, and how far it came
         self._impossible = ""  # why the image can't be booted on this machine
         self._booting: Boot | None = None
         self._firmware: list[Firmware] = []
@@ -218,10 +142,12 @@ class Verification:
                         boot.switch_off(self._left())
         finally:
             self._booting = None
-        if not came_up and boot.stage < Stage.KERNEL:
+        if not came_up and boot.stage < Stage.KERNEL and self._left() > 0:
             self._explain()
         board.never("the machine has ended before the other checks had", Need.OTHERS)
-        self._trouble = self._trouble or boot.trouble
+        if boot.trouble is not None:
+            what = f"{boot.trouble.what} (it came to: {boot.trouble.stage.word})"
+            self._trouble = what if boot.boot == 1 else f"the second boot: {what}"
         self._reports.append(boot.report())
         return came_up
 
@@ -314,8 +240,8 @@ class Verification:
         results = tuple(by_name[check.name] for check in order.checks)
         booted = bool(self._reports) and not self._impossible
         outcome, reason = overall(results), summary(results)
-        if booted and self._trouble is not None and outcome is not Outcome.PASSED:
-            outcome, reason = Outcome.FAILED, f"{self._trouble.what} (it came to: {self._trouble.stage.word})"
+        if booted and self._trouble and outcome is not Outcome.PASSED:
+            outcome, reason = Outcome.FAILED, self._trouble
         return Verdict(
             image=str(order.name),
             digest=order.digest,
