@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -65,11 +66,12 @@ class _Iso:
 
     def read(self, path: str) -> bytes:
         content = io.BytesIO()
-        self._iso.get_file_from_iso_fp(content, **{self._kind: self._paths[path]})
+        with _readable(self.name):
+            self._iso.get_file_from_iso_fp(content, **{self._kind: self._paths[path]})
         return content.getvalue()
 
     def fetch(self, path: str, destination: Path) -> None:
-        with destination.open("wb") as file:
+        with destination.open("wb") as file, _readable(self.name):
             self._iso.get_file_from_iso_fp(file, **{self._kind: self._paths[path]})
 
     def _walk(self) -> Iterator[str]:
@@ -85,13 +87,20 @@ class _Iso:
 def iso(source: Path) -> Iterator[Medium]:
     """The files of an ISO; HostError if it is none or damaged."""
     iso = pycdlib.PyCdlib()
-    try:
+    with _readable(str(source)):
         iso.open(str(source))
-    except (PyCdlibException, OSError) as error:
-        raise HostError(f"{source} is no ISO image that can be read: {error}") from error
     try:
-        yield _Iso(str(source), iso)
-    except PyCdlibException as error:
-        raise HostError(f"{source} can't be read: {error}") from error
+        with _readable(str(source)):
+            medium = _Iso(str(source), iso)
+        yield medium
     finally:
         iso.close()
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """HostError for an image that is none or damaged, which pycdlib also tells by errors of what it is made of."""
+    try:
+        yield
+    except (PyCdlibException, OSError, struct.error, LookupError, ValueError) as error:
+        raise HostError(f"{name} is no ISO image that can be read: {error}") from error
