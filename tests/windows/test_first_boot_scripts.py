@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from dib_py.errors import DibError
 from dib_py.windows import firstboot
-from tests.windows.applying import subject
+from dib_py.windows.firstboot import SETUP_COMPLETE
+from tests.windows.applying import ELEMENTS, subject
+from tests.windows.phony import Guest
 from tests.windows.wine import Wine
 
 pytestmark = pytest.mark.slow
@@ -20,18 +24,21 @@ RUN = r"C:\windows\Setup\FirstBoot\run.cmd"
 class FirstBoot:
     """The FirstBoot directory of a phony guest, moved to where Wine's Windows has it."""
 
-    def __init__(self, wine: Wine, tmp_path: Path, scripts: dict[str, str], **variables: str) -> None:
+    def __init__(
+        self, wine: Wine, tmp_path: Path, scripts: dict[str, str], guest: Guest | None = None, **variables: str
+    ) -> None:
         self._wine = wine
-        one = subject(tmp_path)
-        guest = one.open()
+        one = subject(tmp_path, guest)
+        opened = one.open()
         for name, text in scripts.items():
             path = tmp_path / "tools" / "firstboot.d" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-            firstboot.apply(firstboot.parse(path, {"DIB_FIRSTBOOT_PAUSE": "0", **variables}), guest)
+            firstboot.apply(firstboot.parse(path, {"DIB_FIRSTBOOT_PAUSE": "0", **variables}), opened)
         self.place = wine.windows / "Setup" / "FirstBoot"
         shutil.rmtree(self.place, ignore_errors=True)
-        shutil.copytree(one.planted.file("Windows/Setup/FirstBoot"), self.place)
+        shutil.rmtree(self.place.with_name("Scripts"), ignore_errors=True)
+        shutil.copytree(one.planted.file("Windows/Setup"), self.place.parent, dirs_exist_ok=True)
 
     def start(self) -> int:
         """What the task does whenever Windows starts."""
@@ -159,3 +166,46 @@ def test_the_bootstrap_takes_itself_back(wine: Wine, tmp_path: Path) -> None:
     assert wine.script(r"C:\windows\Setup\FirstBoot\bootstrap.cmd") == 0
     assert "0x0" in wine.run("reg", "query", setup, "/v", "SetupType")
     assert "bootstrap.cmd" not in wine.run("reg", "query", setup, "/v", "CmdLine")
+
+
+def test_setup_s_end_registers_the_task_and_goes_on_with_what_was_there(wine: Wine, tmp_path: Path) -> None:
+    theirs = b">>C:\\windows\\Setup\\FirstBoot\\said.txt echo theirs\r\nexit\r\n"
+    first = FirstBoot(wine, tmp_path, {"10-x.cmd": said("x")}, Guest(files={f"Windows/{SETUP_COMPLETE}": theirs}))
+    task = wine.windows / "system32" / "tasks" / "dib-firstboot"
+    task.unlink(missing_ok=True)
+    wine.script(rf"C:\windows\{SETUP_COMPLETE}".replace("/", "\\"))
+    assert first.text("said.txt").split() == ["theirs"]
+    registered = task.read_text(encoding="utf-8-sig")  # Wine keeps what it knows of a task
+    assert "<Description>First-boot scripts of this image" in registered
+    assert "<Priority>4</Priority>" in registered
+
+
+def test_without_the_scheduler_a_service_does_it(wine: Wine, tmp_path: Path) -> None:
+    first = FirstBoot(wine, tmp_path, {"10-x.cmd": said("x")})
+    register = first.place / "register.cmd"
+    register.write_bytes(register.read_bytes().replace(b'ping.exe" -n 6', b'ping.exe" -n 1'))
+    key = r"HKLM\SYSTEM\CurrentControlSet\Services\dib-firstboot"
+    scheduler = wine.windows / "system32" / "schtasks.exe"
+    scheduler.rename(scheduler.with_suffix(".off"))
+    try:
+        wine.script(r"C:\windows\Setup\FirstBoot\register.cmd")
+        service = wine.run("reg", "query", key)
+    finally:
+        scheduler.with_suffix(".off").rename(scheduler)
+    assert re.search(r"ImagePath\s+REG_EXPAND_SZ\s+.*cmd.exe /d /c start /b .*cmd.exe /d /c .*run.cmd", service)
+    assert re.search(r"Start\s+REG_DWORD\s+0x2", service)
+    first.start()
+    assert first.complete == ["complete"]
+    with pytest.raises(DibError):
+        wine.run("reg", "query", key)
+
+
+def test_an_installer_that_fails_is_tried_again_and_told(wine: Wine, tmp_path: Path) -> None:
+    script = (ELEMENTS / "qga" / "firstboot.d" / "40-qga.cmd").read_text()
+    first = FirstBoot(wine, tmp_path, {"40-qga.cmd": script}, DIB_FIRSTBOOT_TRIES="2")
+    (first.place / "files").mkdir()
+    (first.place / "files" / "qemu-ga.msi").write_bytes(b"no installer at all")
+    first.start()
+    assert first.complete == ["complete", "failed 0040-tools-qga.cmd"]
+    assert first.text("log.txt").count("ended with") == 2
+    assert (first.place / "files" / "qemu-ga.msi").exists()
