@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,9 +109,3 @@ def mount(appliance: Appliance, found: Inspection) -> None:
 def _is_windows(table: PartitionTable) -> bool:
     types = {partition.fstype.casefold() for partition in table.partitions}
     return bool(types & _OF_WINDOWS) and not any(one.startswith(_OF_LINUX) for one in types)
-
-
-def volumes(guest: WindowsGuest | LinuxGuest) -> Iterator[str]:
-    """Where the guest's filesystems are mounted for libguestfs."""
-    for point, _ in guest.points:
-        yield point
