@@ -144,7 +144,7 @@ class Console:
                 self._transcript.feed(b"\n", now)
             self._transcript.feed(rest, now)
             if self._signs.stage < Stage.LOGIN:
-                self._signs.look(self._transcript.unfinished)
+                self._signs.look(self._transcript.unfinished, complete=False)
 
     def _watch_for_flood(self, now: float, size: int) -> None:
         self._arrivals.append((now, size))

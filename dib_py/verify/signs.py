@@ -96,15 +96,18 @@ class Signs:
         self._reached = reached
         self.stage = Stage.NOTHING
         self.trouble: Trouble | None = None  # the first since the last start
+        self._guessed = False  # from a line that was not complete
         self.cloud_init_ended = False
 
-    def look(self, line: str) -> None:
+    def look(self, line: str, *, complete: bool = True) -> None:
+        """Take a line. One that is not ``complete`` comes again with more of it, and then says better what is wrong."""
         stage = stage_of(line, self.stage)
         if stage > self.stage:
             self.stage = stage
             self._reached(stage)
-        if self.trouble is None and self.stage < Stage.LOGIN:
+        if (self.trouble is None or self._guessed) and self.stage < Stage.LOGIN:
             self.trouble = trouble_of(line, self.stage)
+            self._guessed = self.trouble is not None and not complete
         self.cloud_init_ended = self.cloud_init_ended or bool(CLOUD_INIT_ENDED.search(line))
 
     def restarted(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dib_py.verify.checks import Trouble
 from dib_py.verify.result import Stage
 from dib_py.verify.signs import Signs, stage_of, trouble_of
 
@@ -90,6 +91,18 @@ def test_trouble(line: str, what: str) -> None:
 def test_text_that_only_mentions_trouble_is_none() -> None:
     assert trouble_of("[    1.0] Command line: panic=10 emergency", Stage.KERNEL) is None
     assert trouble_of("dracut-pre-trigger: waiting", Stage.INITRAMFS) is None
+
+
+def test_a_line_that_comes_in_pieces_is_quoted_whole() -> None:
+    signs = Signs(lambda stage: None)
+    line = "Kernel panic - not syncing: VFS: Unable to mount root fs"
+    for end in range(len(line)):
+        signs.look(line[:end], complete=False)
+    assert signs.trouble is not None
+    signs.look(line)
+    assert signs.trouble == Trouble(Stage.NOTHING, "kernel panic: VFS: Unable to mount root fs")
+    signs.look("Kernel panic - not syncing: another one")
+    assert signs.trouble.what.endswith("root fs")
 
 
 def test_a_restart_gives_it_another_chance() -> None:
