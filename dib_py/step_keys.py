@@ -114,7 +114,7 @@ class StepKeys:
         return {
             name: self._tree(Path(value))
             for name, value in declared.variables.items()
-            if value.startswith("/") and not value.startswith(str(build_path())) and Path(value).is_dir()
+            if not value.startswith(str(build_path())) and _is_named_directory(value)
         }
 
     def _read_trees(self, declared: Declared) -> Mapping[str, str]:

@@ -108,13 +108,24 @@ def test_a_host_file_that_a_variable_names_counts(elements: Path, tmp_path: Path
     assert before["one/registry.d/50-one.reg"] != after["one/registry.d/50-one.reg"]
 
 
-def test_a_directory_that_a_variable_names_counts(elements: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["{}/drivers", "drivers", "./drivers/"])
+def test_a_directory_that_a_variable_names_counts(
+    elements: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "drivers").mkdir()
     (tmp_path / "drivers/x.inf").write_text("one")
-    before = keys(plan(elements, DIB_WORD=str(tmp_path / "drivers")))
+    before = keys(plan(elements, DIB_WORD=name.format(tmp_path)))
     (tmp_path / "drivers/x.inf").write_text("another")
-    after = keys(plan(elements, DIB_WORD=str(tmp_path / "drivers")))
+    after = keys(plan(elements, DIB_WORD=name.format(tmp_path)))
     assert before["one/registry.d/50-one.reg"] != after["one/registry.d/50-one.reg"]
+
+
+@pytest.mark.parametrize("value", [".", "..", "/", "./", "", "a\nb", "x" * 5000])
+def test_not_every_value_is_a_directory(elements: Path, value: str) -> None:
+    made = plan(elements, DIB_WORD=value)
+    ingredients = step_keys.StepKeys(made, epoch="", secret=b"s").ingredients("0" * 40, made.steps[2])
+    assert ingredients.host_files == {}
 
 
 def test_the_engine_for_windows_counts_for_declarations_alone(elements: Path, monkeypatch: pytest.MonkeyPatch) -> None:
