@@ -28,7 +28,7 @@ class Need(enum.Enum):
 
     IMAGE = "the image can be read"  # Subject.image answers
     MACHINE = "the machine runs"  # it is powered on; nothing more
-    LOGIN = "the guest has come up"  # a login prompt on the console, or any of the doors into it is open
+    LOGIN = "the guest has come up"  # a login prompt on the console, or a door that is open for a while without one
     AGENT = "the guest agent answers"
     SSH = "the ssh server answers"  # it says its version; nobody has logged in
     SHELL = "commands can be run in the guest"  # by whichever door: Subject.shell answers
