@@ -26,6 +26,7 @@ from dib_py.verify.ssh import Ssh
 from dib_py.verify.watch import IN_GUEST, Doors, Watch
 
 MOST_RESETS = 3  # first boots may restart once or twice, to relabel or to change firmware variables
+_NOTHING_WITHIN = 5.0  # seconds; a bootloader says something at once
 _TELL = 0.25  # seconds between looks at what is to be told
 _JOIN_WITHIN = 5.0
 _COMMAND_WITHIN = 20.0  # seconds for a guest to take the command to switch itself off
@@ -48,6 +49,7 @@ class Given:
     clock: Callable[[], float]
     events: Events
     kept_console: Path | None = None
+    lacks_bootloader: bool = False
 
 
 class Boot:
@@ -105,6 +107,8 @@ class Boot:
         self._given.events.emit(MachineStarted(self.boot, accelerator, self._hardware.firmware.value))
         self.board.up(Need.MACHINE)
         self._watch.start()
+        if self._given.lacks_bootloader:
+            self._start(self._await_nothing)
         self._start(self._tell_all)
         return self
 
@@ -134,6 +138,11 @@ class Boot:
         self._tell()
         self._given.events.emit(MachineEnded(self.boot, self._ending))
         self.board.never(f"the machine has ended: {self._ending}", *IN_GUEST, Need.MACHINE)
+
+    def _await_nothing(self) -> None:
+        """What a firmware that started an empty sector comes to: nothing is ever on the console."""
+        if not self._over.wait(_NOTHING_WITHIN) and not self._doors.console.total:
+            self.give_up(Trouble(Stage.FIRMWARE, "there is no bootloader: the disk's first sector holds no program"))
 
     def wait_until_over(self, timeout: float) -> bool:
         """Wait until the machine has ended, or is known not to come up; whether that is so."""
@@ -186,7 +195,10 @@ class Boot:
 
     @property
     def stage(self) -> Stage:
-        """How far it has come: to the login where a door is open, whatever the console says."""
+        """How far it has come: to the login where a door is open, whatever the console says; no further than where it
+        was given up."""
+        if self._trouble is not None and self._trouble.stage is Stage.FIRMWARE:
+            return Stage.FIRMWARE
         if not self._opened.is_set():
             return Stage.NOTHING
         return Stage.LOGIN if self._watch.came_up else self._doors.console.stage

@@ -66,6 +66,11 @@ def boots(image: Path, image_format: str, scratch: Path) -> tuple[Firmware, Firm
     return ways(scratch.read_bytes())
 
 
+def lacks_bootloader(start: bytes) -> bool:
+    """Whether BIOS would start a first sector that holds no program: it only looks whether the sector is marked."""
+    return ways(start)[0] is Firmware.BIOS and start[510:512] == b"\x55\xaa" and not any(start[_BOOT_CODE])
+
+
 def ways(start: bytes) -> tuple[Firmware, Firmware]:
     """As :func:`boots`, from the first bytes of the disk."""
     types = _gpt_types(start)

@@ -19,7 +19,7 @@ from dib_py.events import Events, VerificationStarted
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
 from dib_py.verify.checks import Check, Limits, Need, Trouble
-from dib_py.verify.firmware import Firmware, boots, ovmf
+from dib_py.verify.firmware import Firmware, boots, lacks_bootloader, ovmf
 from dib_py.verify.machine import Hardware, make_overlay, processors, program, qemu_version
 from dib_py.verify.metadata import Metadata, served
 from dib_py.verify.offline import Offline
@@ -60,6 +60,7 @@ class Verification:
         """``directory`` is private, and takes the overlays: what the guest writes."""
         self._order = order
         self._directory = directory
+        self._start = directory / "start"  # the first bytes of the image's disk
         self._events = events
         self._began = time.time()
         self._origin = time.monotonic()
@@ -100,6 +101,8 @@ class Verification:
     def _carry_out(self, given: Given) -> None:
         disks = [self._directory / f"disk-{number}.qcow2" for number in (1, 2)]
         firmware = self._firmware_of_boots()
+        if self._start.exists():
+            given = replace(given, lacks_bootloader=lacks_bootloader(self._start.read_bytes()))
         first = Boot(given, 1, self._hardware(firmware[0]), disks[0], self._boards[0])
         if self._impossible or not any(check.needs & _DOORS for check in self._order.checks):
             self._read_only(first)
@@ -206,7 +209,7 @@ class Verification:
         order = self._order
         try:
             program()
-            firmware = boots(order.image, order.image_format, self._directory / "start")
+            firmware = boots(order.image, order.image_format, self._start)
             if Firmware.UEFI in firmware:
                 ovmf()
         except HostError as error:

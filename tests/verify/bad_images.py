@@ -35,8 +35,14 @@ def initramfs_of_debian() -> Path:
 
 
 # -- disks
+def blank(path: Path) -> Path:
+    """A qcow2 disk without a partition table: nothing that a firmware would start."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "64M"], check=True)
+    return path
+
+
 def without_bootloader(path: Path) -> Path:
-    """A partition with a filesystem, and nothing to begin with."""
+    """A partition with a filesystem, and a first sector that is marked as one to start from, with no program in it."""
     _partitioned(path, 32 * MIB, code=b"")
     return path
 
@@ -44,17 +50,15 @@ def without_bootloader(path: Path) -> Path:
 def with_kernel(path: Path, command_line: str, initramfs: bytes | Path | None = None, size: int = 64 * MIB) -> Path:
     """A bootloader, a kernel with this command line, and perhaps an initramfs."""
     _partitioned(path, size, code=MBR_CODE.read_bytes())
-    files: dict[str, bytes] = {"linux": kernel().read_bytes()}
+    subprocess.run(["syslinux", "--install", "--offset", str(START), path], check=True, capture_output=True)
+    initrd = "  INITRD /initrd\n" if initramfs is not None else ""
+    menu = f"SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n  LINUX /linux\n{initrd}  APPEND {command_line}\n"
+    files = {"syslinux.cfg": menu.encode(), "linux": kernel().read_bytes()}  # the kernel where a cut takes it first
     if initramfs is not None:
         files["initrd"] = initramfs.read_bytes() if isinstance(initramfs, Path) else initramfs
-    initrd = "  INITRD /initrd\n" if initramfs is not None else ""
-    files["syslinux.cfg"] = (
-        f"SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n  LINUX /linux\n{initrd}  APPEND {command_line}\n"
-    ).encode()
-    place = f"{path}@@{START}"
     for name, data in files.items():
-        subprocess.run(["mcopy", "-i", place, "-", f"::/{name}"], input=data, check=True, capture_output=True)
-    subprocess.run(["syslinux", "--install", "--offset", str(START), path], check=True, capture_output=True)
+        argv = ["mcopy", "-i", f"{path}@@{START}", "-", f"::/{name}"]
+        subprocess.run(argv, input=data, check=True, capture_output=True)
     return path
 
 

@@ -42,7 +42,7 @@ def _wrong_root_of_debian(path: Path) -> Path:
 
 
 def _panic(path: Path) -> Path:
-    return bad_images.with_init(path, "echo the last words; exit 7")
+    return bad_images.with_init(path, "exit 7")
 
 
 def _reboots(path: Path) -> Path:
@@ -66,11 +66,17 @@ def _cut_off(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "stage", "reason", "last"),
     [
-        (bad_images.without_bootloader, Stage.FIRMWARE, "the firmware finds nothing to boot", ""),
+        (bad_images.blank, Stage.FIRMWARE, "the firmware finds nothing to boot", ""),
+        (bad_images.without_bootloader, Stage.FIRMWARE, "there is no bootloader", ""),
         (_cut_off, Stage.BOOTLOADER, "it hangs: nothing on the console for 12 s", "SYSLINUX"),
         (_wrong_root, Stage.KERNEL, "kernel panic: VFS: Unable to mount root fs", "Unable to mount root fs"),
         (_wrong_root_of_debian, Stage.INITRAMFS, "the initramfs gave up", "dead-4bad"),
-        (_panic, Stage.INITRAMFS, "kernel panic: Attempted to kill init! exitcode=0x00000700", "the last words"),
+        (
+            _panic,
+            Stage.INITRAMFS,
+            "kernel panic: Attempted to kill init! exitcode=0x00000700",
+            "Attempted to kill init",
+        ),
         (_reboots, Stage.INITRAMFS, "it restarts again and again: 3 times", "once more"),
         (_hangs, Stage.INITRAMFS, "it hangs: nothing on the console for 12 s", "waiting for something"),
         (_floods, Stage.INITRAMFS, "the console is flooded", "far too much to read"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.verify.firmware import Firmware, boots, ways
+from dib_py.verify.firmware import Firmware, boots, lacks_bootloader, ways
 
 BIOS, UEFI = Firmware.BIOS, Firmware.UEFI
 ESP, BIOS_BOOT, LINUX = "U", "21686148-6449-6E6F-744E-656564454649", "L"
@@ -70,3 +70,12 @@ def test_a_disk_without_partitions_is_for_bios(tmp_path: Path) -> None:
 def test_a_gpt_that_lies_about_its_entries_is_no_reason_to_fail(size: int) -> None:
     header = b"EFI PART".ljust(72, b"\0") + struct.pack("<QII", 2**40, 2**32 - 1, size)
     assert ways(bytes(512) + header.ljust(23 * 1024, b"\xff")) == (BIOS, BIOS)
+
+
+def test_a_first_sector_without_a_program() -> None:
+    marked = b"\0" * 510 + b"\x55\xaa"
+    assert lacks_bootloader(marked)
+    assert not lacks_bootloader(b"\xeb" + marked[1:])
+    assert not lacks_bootloader(b"\0" * 512)  # the firmware itself says that there is nothing to boot
+    efi = marked[:446] + b"\0\0\0\0\xef".ljust(16, b"\0") + marked[462:]
+    assert not lacks_bootloader(efi)  # UEFI asks for no such sector

@@ -7,7 +7,7 @@ from typing import ClassVar
 from dib_py.verify.checks import Finding, Need, Subject, failed, passed
 from dib_py.verify.result import Evidence, Stage
 
-_SHOWN = 25  # lines of the console
+_SHOWN = 40  # lines of the console: a panic comes with a trace
 # what tells of a guest that came up although its console does not show it
 _DOORS = {Need.AGENT: "the guest agent answers", Need.SSH: "the ssh server answers"}
 
@@ -32,7 +32,8 @@ def came_up(subject: Subject) -> Finding:
     console = subject.console
     shown = Evidence("the console's last lines", "\n".join(console.tail(_SHOWN)) or "(nothing came)")
     if not came:
-        return failed(f"{_why(subject)}; it came as far as {_stage(console.stage)}", shown)
+        stage = subject.trouble.stage if subject.trouble else console.stage
+        return failed(f"{_why(subject)}; it came as far as {_stage(stage)}", shown)
     if console.stage >= Stage.LOGIN:
         return passed(shown)
     seen = [text for need, text in _DOORS.items() if subject.wait(need, 0)]
