@@ -41,7 +41,8 @@ class Verifying:
 
     def what(self) -> Text:
         """The left of the bottom line."""
-        text = Text(self._boot or "reading the image", style="bold")
+        otherwise = "finishing" if self._ended == self._checks else "reading the image"
+        text = Text(self._boot or otherwise, style="bold")
         return text.append(f"  {', '.join(self._running)}", style="dim")
 
     def where(self, now: float) -> str:

@@ -130,7 +130,10 @@ def test_the_bottom_shows_stage_checks_at_work_and_the_consoles_last_line(verifi
     assert last == "  [    0.0] Linux version 6.1"
     view, _ = live(*verification[:10])
     assert "2 of 3 checks" in bottom(view)[0]
+    assert "reading the image" in bottom(view)[0]
     assert len(bottom(view)) == 1
+    view, _ = live(*verification[:11])
+    assert "finishing" in bottom(view)[0]
 
 
 def test_a_guest_that_did_not_come_up_has_its_last_words_shown() -> None:
