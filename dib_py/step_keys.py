@@ -204,6 +204,14 @@ def applier() -> str:
     return keys.digest(path.read_bytes() for path in files)
 
 
+def _is_named_directory(value: str) -> bool:
+    """Whether a value means a directory of this machine, and not one that everything is in."""
+    try:
+        return value.strip("./") != "" and Path(value).is_dir()
+    except (OSError, ValueError):  # no path at all
+        return False
+
+
 def _shape(layout: Layout | None) -> str:
     """A layout without what is random in it."""
     if layout is None:
