@@ -1,8 +1,9 @@
-"""Variables in the declarative files of Windows elements: ``${DIB_NAME}`` and ``${DIB_NAME:-default}``.
+"""Variables in the declarative files of Windows elements: ``${DIB_NAME}``, with ``:-default`` or ``:+text`` in it.
 
 Only names that begin with ``DIB_`` are meant; any other ``${...}`` belongs to whoever reads the file in the guest.
-``$${DIB_NAME}`` is the text ``${DIB_NAME}``. As in the shell, a default also stands in for an empty variable. A default
-may be empty and may itself hold variables; without one a variable must be set.
+``$${DIB_NAME}`` is the text ``${DIB_NAME}``. As in the shell, a default also stands in for an empty variable, and
+``text`` is there only if the variable holds something. Either may be empty and may itself hold variables. Without them
+a variable must be set.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from dib_py.errors import FileError, nearest
 
 _NAME = re.compile(r"\bDIB_[A-Za-z0-9_]+")
-_OPENING = re.compile(r"(?P<dollars>\$+)\{(?P<name>DIB_[A-Za-z0-9_]+)(?P<next>:-|\}|)")
+_OPENING = re.compile(r"(?P<dollars>\$+)\{(?P<name>DIB_[A-Za-z0-9_]+)(?P<next>:[-+]|\}|)")
 _DEEPEST = 8  # defaults within defaults
 
 
@@ -63,15 +64,19 @@ class Template:
                     self.path,
                     f"malformed variable: {text[match.start() : match.end() + 10].splitlines()[0]}",
                     line=line,
-                    hint="${DIB_NAME} or ${DIB_NAME:-default}",
+                    hint="${DIB_NAME}, ${DIB_NAME:-default} or ${DIB_NAME:+text}",
                 )
-            default, position = None, match.end()
-            if match["next"] == ":-":
+            other, position = None, match.end()
+            if match["next"] != "}":
                 end = _closing(text, match.end())
                 if end is None or depth == _DEEPEST:
-                    raise FileError(self.path, f"${{{match['name']}:- has no closing brace", line=line)
-                default, position = text[match.end() : end], end + 1
-            filled.append(self._value(match["name"], default, line, depth))
+                    raise FileError(self.path, f"${{{match['name']}{match['next']} has no closing brace", line=line)
+                other, position = text[match.end() : end], end + 1
+            if match["next"] == ":+":
+                is_set = bool(self.variables.get(match["name"]))
+                filled.append(Template(self.path, self.variables, line)._fill(other or "", depth + 1) if is_set else "")
+            else:
+                filled.append(self._value(match["name"], other, line, depth))
         return "".join(filled) + text[position:]
 
     def _value(self, name: str, default: str | None, line: int | None, depth: int) -> str:

@@ -320,7 +320,8 @@ def test_cloudbase_init_by_its_installer(tmp_path: Path) -> None:
     conf = one.planted.file(f"{CLOUDBASE}/conf/cloudbase-init.conf").read_text().replace("\r\n", "\n")
     assert conf.startswith("[DEFAULT]\nusername=boss\ngroups=Administrators\n")
     assert "\nlogging_serial_port_settings=COM1,115200,N,8\n" in conf
-    assert "\nmetadata_services=\n    cloudbaseinit.metadata.services.configdrive.ConfigDriveService,\n" in conf
+    assert "volumes_to_extend" not in conf
+    assert "\nmetadata_services=cloudbaseinit.metadata.services.configdrive.ConfigDriveService,\n" in conf
     assert "windows.extendvolumes.ExtendVolumesPlugin,\n" in conf
     assert conf.endswith("\nallow_reboot=true\n")
     early = one.planted.file(f"{CLOUDBASE}/conf/cloudbase-init-unattend.conf").read_text()
@@ -348,7 +349,8 @@ def test_cloudbase_init_by_its_archive(tmp_path: Path) -> None:
 def test_the_configuration_is_what_its_reader_takes(tmp_path: Path) -> None:
     (tmp_path / "c.msi").write_text("msi")
     one = subject(tmp_path)
-    one.apply("cloudbase-init", DIB_CLOUDBASE_INIT_MSI=str(tmp_path / "c.msi"))
+    one.apply("cloudbase-init", DIB_CLOUDBASE_INIT_MSI=str(tmp_path / "c.msi"), DIB_CLOUDBASE_INIT_VOLUMES="1,2")
+    assert "volumes_to_extend=1,2" in one.planted.file(f"{CLOUDBASE}/conf/cloudbase-init.conf").read_text()
     for name in ("cloudbase-init.conf", "cloudbase-init-unattend.conf"):
         parser = configparser.RawConfigParser()
         parser.read(one.planted.file(f"{CLOUDBASE}/conf/{name}"))

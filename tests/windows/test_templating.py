@@ -28,6 +28,8 @@ def fill(text: str, **variables: str) -> str:
         ("[${DIB_EMPTY}]", "[]"),
         ("${DIB_NONE:-${DIB_PORT}}", "3389"),
         ("${DIB_NONE:-${DIB_NEITHER:-a}b}", "ab"),
+        ("${DIB_PORT:+port=${DIB_PORT}}", "port=3389"),
+        ("[${DIB_NONE:+port=${DIB_NONE}}${DIB_EMPTY:+x}]", "[]"),
         ("$${DIB_PORT}", "${DIB_PORT}"),
         ("$$${DIB_NONE:-22}", "$${DIB_NONE:-22}"),
         ("${env:PATH} $DIB_PORT {DIB_PORT} $(x) 100%", "${env:PATH} $DIB_PORT {DIB_PORT} $(x) 100%"),

@@ -7,9 +7,11 @@ set "MSI=%DIB_FIRSTBOOT%files\CloudbaseInitSetup.msi"
 set "KEPT=%DIB_FIRSTBOOT%files\cloudbase-init"
 if not exist "%MSI%" goto portable
 
-rem the installer writes these files too
-if not exist "%KEPT%" mkdir "%KEPT%"
+rem the installer writes these files too; on another try they are its own
+if exist "%KEPT%" goto install
+mkdir "%KEPT%"
 copy /y "%BASE%\conf\*.conf" "%KEPT%" >nul
+:install
 set "PROPERTIES=LOGGINGSERIALPORTNAME=%DIB_CLOUDBASE_INIT_SERIAL% RUN_SERVICE_AS_LOCAL_SYSTEM=1"
 "%SYSTEM32%\msiexec.exe" /i "%MSI%" /qn /norestart /l*v "%DIB_FIRSTBOOT%cloudbase-init-install.log" %PROPERTIES%
 set "CODE=%ERRORLEVEL%"
