@@ -1,9 +1,15 @@
-"""A Linux' files as a directory of this machine."""
+"""A Linux' files, and the appliance's scripts, on this machine."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
+
+from dib_py.target import Output
+from dib_py.target.guestfs_runner import Runner, Script
 
 
 class DirectoryFiles:
@@ -31,3 +37,23 @@ class DirectoryFiles:
 
     def _place(self, path: str) -> Path:
         return self.root / path.lstrip("/")
+
+
+class HereRunner:
+    """Runs scripts on this machine, with ``root`` for the appliance's /sysroot."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, program: Script, output: Output, timeout: float | None = None) -> int:
+        text = "set -eu\n" + program.text.replace("/sysroot$1", f"{self.root}$1")
+        argv = ["bash", "-c", text, "runner", *program.arguments]
+        done = subprocess.run(
+            argv, input=program.input, capture_output=True, env=os.environ | {"LC_ALL": "C"}, check=False
+        )
+        output(done.stdout)
+        return done.returncode
+
+
+def runner(root: Path) -> Runner:
+    return cast(Runner, HereRunner(root))

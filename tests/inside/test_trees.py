@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from dib_py.errors import TargetError
 from dib_py.inside import trees
-from dib_py.target import Output
-from dib_py.target.guestfs_runner import Runner, Script
-
-
-class HereRunner:
-    """Runs scripts on this machine, with ``root`` for the appliance's /sysroot."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def run(self, program: Script, output: Output, timeout: float | None = None) -> int:
-        text = "set -eu\n" + program.text.replace("/sysroot$1", f"{self.root}$1")
-        argv = ["bash", "-c", text, "runner", *program.arguments]
-        done = subprocess.run(argv, input=program.input, capture_output=True, env={**os.environ, "LC_ALL": "C"})
-        output(done.stdout)
-        return done.returncode
-
-
-def here(root: Path) -> Runner:
-    return cast(Runner, HereRunner(root))
+from tests.inside.here import runner as here
 
 
 @pytest.fixture
