@@ -27,6 +27,10 @@ NAMES = {
     *("rpm-distro", "yum", "zypper"),
     *("baremetal", "dhcp-all-interfaces", "fetch-ssh-key", "local-config", "no-firewall", "root-passwd", "sbom"),
     *("simple-init", "source-repositories", "cache-url"),
+    *("admin-password", "clock-utc", "cloudbase-init", "crash-dump", "ems", "execution-policy", "firstboot", "grow-root"),
+    *("icmp", "locale", "no-first-logon-animation", "page-file", "power", "product-key", "rdp", "san-policy"),
+    *("server-manager-off", "ssh", "timezone", "unattend", "updates-policy", "virtio", "wallpaper", "win-sysprep-check"),
+    *("windows", "windows-iso", "winrm"),
     *("cloud-init-nocloud", "no-hardcoded-mac", "selinux-permissive", "disable-selinux", "selinux-fixfiles-restore"),
     *("windows", "windows-iso", "windows-autounattend", "virtio", "ems", "unattended-boot", "unattend", "firstboot"),
     *("rdp", "icmp", "ssh", "winrm", "cloudbase-init", "grow-root", "admin-password", "product-key", "locale"),
@@ -130,6 +134,7 @@ def test_package_names_go_through_a_map(element: Element) -> None:
             "fetch-ssh-key",
         ],
         ["debian-minimal", "dhcp-all-interfaces", "simple-init"],
+        ["windows", "virtio", "cloudbase-init", "rdp", "icmp", "qga", "ems", "unattend", "firstboot", "grow-root"],
     ],
     ids="-".join,
 )
