@@ -16,6 +16,7 @@ from dib_py.verify.agent import Agent
 from dib_py.verify.board import Board
 from dib_py.verify.checks import Limits, Need, Reader, Request, Seed, Trouble, Unreachable
 from dib_py.verify.console import Console
+from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.firmware import Firmware
 from dib_py.verify.machine import AGENT_PORT, Hardware, Machine
 from dib_py.verify.metadata import Metadata
@@ -95,7 +96,9 @@ class Boot:
     def __enter__(self) -> Boot:
         self._started = self._clock()
         self._machine.__enter__()
-        console = Console(self._machine.serial, self._clock, self._given.kept_console)
+        kept = self._given.kept_console
+        copy = ConsoleCopy(kept, self._given.events) if kept else None
+        console = Console(self._machine.serial, self._clock, copy)
         agent = Agent(self._machine.agent, self.limits.command)
         ssh = Ssh(self.seed, self._given.directory, self.limits.command)
         shell = Shell(agent, ssh, console, self.seed, self.board, self.limits.command)

@@ -13,10 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from socket import socket
 
 from dib_py.verify.checks import Answer, Trouble, Unreachable
+from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.result import Line, Moment, Stage
 from dib_py.verify.signs import Signs
 from dib_py.verify.transcript import Transcript
@@ -39,8 +39,8 @@ class LoginRefused(Unreachable):
 class Console:
     """Reads from ``serial`` in a thread of its own until it ends."""
 
-    def __init__(self, serial: socket, clock: Callable[[], float], kept: Path | None = None) -> None:
-        """``clock``: seconds since the verification's start. ``kept``: a file that all raw bytes are appended to."""
+    def __init__(self, serial: socket, clock: Callable[[], float], kept: ConsoleCopy | None = None) -> None:
+        """``clock``: seconds since the verification's start. ``kept`` gets all raw bytes, and is closed at the end."""
         self._serial = serial
         self._clock = clock
         self._transcript = Transcript()
@@ -52,7 +52,7 @@ class Console:
         self._arrivals: deque[tuple[float, int]] = deque()
         self._flood: Trouble | None = None
         self._heard: bytearray | None = None  # what came since somebody types
-        self._kept = kept.open("ab") if kept else None
+        self._kept = kept
         self.last_word = clock()  # when something came
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
         self._thread.start()
@@ -133,7 +133,6 @@ class Console:
         self._watch_for_flood(now, len(data))
         if self._kept and self._total <= MOST:
             self._kept.write(data)
-            self._kept.flush()
         with self._lock:
             if self._heard is not None and len(self._heard) < MOST:
                 self._heard += data

@@ -16,9 +16,11 @@ from typing import IO, Any
 
 import pytest
 
+from dib_py.events import Events
 from dib_py.verify.agent import Agent
 from dib_py.verify.checks import AgentRefused, Unreachable
 from dib_py.verify.console import Console, LoginRefused
+from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.result import Stage
 
 PASSWORD = "secret-1"
@@ -87,7 +89,7 @@ def terminal(port: socket) -> None:
 
 def console(port: socket, kept: Path | None = None) -> Console:
     started = time.monotonic()
-    return Console(port, lambda: time.monotonic() - started, kept)
+    return Console(port, lambda: time.monotonic() - started, ConsoleCopy(kept, Events()) if kept else None)
 
 
 def test_a_command_is_run_at_the_console() -> None:

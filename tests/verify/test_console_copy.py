@@ -1,0 +1,36 @@
+"""The console in a file of the user's, which may be on a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dib_py.events import Event, Events, Message
+from dib_py.verify.console_copy import ConsoleCopy
+
+
+def test_two_boots_are_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "console"
+    for text in (b"\x1b[2Jfirst\r\n", b"second\xff"):
+        copy = ConsoleCopy(path, Events())
+        copy.write(text)
+        copy.close()
+        copy.close()
+        copy.write(b"too late")
+    assert path.read_bytes() == b"\x1b[2Jfirst\r\nsecond\xff"
+
+
+def test_a_full_disk_is_told_once_and_nothing_else_happens() -> None:
+    told: list[Event] = []
+    copy = ConsoleCopy(Path("/dev/full"), Events(told.append))
+    for _ in range(3):
+        copy.write(b"Linux version 6\n")
+    assert [event.text for event in told if isinstance(event, Message)] == [
+        "--keep-console: /dev/full can't be written any more: No space left on device"
+    ]
+
+
+def test_a_place_that_has_gone_is_told(tmp_path: Path) -> None:
+    told: list[Event] = []
+    copy = ConsoleCopy(tmp_path / "gone" / "console", Events(told.append))
+    copy.write(b"x")
+    assert len(told) == 1
