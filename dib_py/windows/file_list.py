@@ -64,6 +64,7 @@ class Entry:
     member: str = ""
     architecture: str = ""
     fetched: bool = False
+    by_variable: bool = False  # the source is in the step's key already
     access: Access | None = None
     line: int = field(compare=False, default=0)
 
@@ -81,9 +82,9 @@ def parse(path: Path, variables: Mapping[str, str]) -> FileList:
 
 
 def reads(wanted: FileList) -> Iterator[Path]:
-    """What this machine brings in, but for what hooks of the same build fetch."""
+    """What this machine brings in, but for what hooks of the same build fetch, and what variables hold the path of."""
     for entry in wanted.entries:
-        if entry.source is not None and not entry.fetched:
+        if entry.source is not None and not entry.fetched and not entry.by_variable:
             yield entry.source
 
 
@@ -187,8 +188,10 @@ def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
         return Entry(path, content=content, access=access, architecture=architecture, line=node.line)
     if kind == "fetched":
         source = Path(variables.get("TMP_HOOKS_PATH", "")) / entries[kind].text()
+        by_variable = False
     else:
-        source = _source(entries[kind], variables)
+        by_variable = _is_of_variable(entries[kind], variables)
+        source = _source(entries[kind], by_variable)
     if kind == "unpack":
         _check_archive(source, entries[kind])
     elif kind == "medium":
@@ -202,6 +205,7 @@ def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
         member=entries["member"].text() if "member" in entries else "",
         architecture=architecture,
         fetched=kind == "fetched",
+        by_variable=by_variable,
         access=access,
         line=node.line,
     )
@@ -241,13 +245,17 @@ def _content(entries: Mapping[str, Node]) -> bytes:
         raise node.error(f"the text can't be stored: {error.reason}") from error
 
 
-def _source(node: Node, variables: Mapping[str, str]) -> Path:
+def _is_of_variable(node: Node, variables: Mapping[str, str]) -> bool:
+    """Whether a path is what one of the variables holds that the file names."""
+    names = sorted(templating.names(node.path.read_bytes()))
+    return any(variables.get(name) == node.text() for name in names)
+
+
+def _source(node: Node, by_variable: bool) -> Path:
     """A file of this machine: beside the element's, or where the user's variable says, seen from here."""
     if not node.text():
         raise node.error("no file is named")
-    names = sorted(templating.names(node.path.read_bytes()))
-    is_variable = any(variables.get(name) == node.text() for name in names)
-    source = (Path.cwd() if is_variable else node.path.parent.absolute()) / node.text()
+    source = (Path.cwd() if by_variable else node.path.parent.absolute()) / node.text()
     try:
         kind = source.stat().st_mode
     except OSError as error:
