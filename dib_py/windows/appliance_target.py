@@ -5,17 +5,18 @@ Hooks of extra-data.d run on this machine and see an empty directory where the g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py.errors import DiskError
-from dib_py.target import Output, guestfs_layout, host_run
+from dib_py.target import guestfs_layout
 from dib_py.target.guestfs import GuestfsTarget
-from dib_py.target.host import TREE_NAME, with_sudo
+from dib_py.target.host import TREE_NAME
 from dib_py.windows import appliance_disk, partitions
 from dib_py.windows.appliance_volume import ApplianceVolume
+from dib_py.windows.host_side import HostSide
 from dib_py.windows.volume import Volume
 
 
@@ -28,7 +29,7 @@ class Volumes:
     are_writable: bool = True
 
 
-class WindowsTarget(GuestfsTarget):
+class WindowsTarget(HostSide, GuestfsTarget):
     """See :class:`dib_py.target.Target`; what needs a guest's root is for Linux only."""
 
     has_network = False
@@ -73,16 +74,3 @@ class WindowsTarget(GuestfsTarget):
         root = self._directory / TREE_NAME
         root.mkdir(exist_ok=True)
         yield root
-
-    def run_host(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        output: Output,
-        timeout: float | None = None,
-        cwd: Path | None = None,
-    ) -> int:
-        return host_run.run(
-            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
-        )

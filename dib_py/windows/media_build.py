@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -17,9 +17,9 @@ from dib_py.phase_run import PhaseRun, Surroundings
 from dib_py.phases import EXTRA_DATA
 from dib_py.plan import Plan
 from dib_py.settings import GIB, Settings
-from dib_py.target import Output, Target, host_run
-from dib_py.target.host import with_sudo
+from dib_py.target import Target
 from dib_py.windows import configuration_set, iso_image
+from dib_py.windows.host_side import HostSide
 from dib_py.windows.setup_answers import SetupChoices
 from dib_py.windows.setup_commands import VirtualMachine
 
@@ -64,7 +64,7 @@ def _work(plan: Plan, settings: Settings, worker: supervisor.Worker) -> None:
 
 def _fetch(plan: Plan, settings: Settings, worker: supervisor.Worker, places: Places) -> None:
     """Hooks on this machine, which get what declarative files then place or read."""
-    target = cast(Target, _HostSide())  # nothing but such hooks runs here
+    target = cast(Target, _NoGuest())  # nothing but such hooks runs here
     around = Surroundings(
         plan,
         target,
@@ -83,23 +83,10 @@ def _fetch(plan: Plan, settings: Settings, worker: supervisor.Worker, places: Pl
     PhaseRun(around, EXTRA_DATA, variables).run()
 
 
-class _HostSide:
-    """What of a target hooks on this machine need, where there is no guest."""
+class _NoGuest(HostSide):
+    """A target without a guest and without a disk."""
 
-    name = "host"
-
-    def run_host(
-        self,
-        argv: list[str],
-        *,
-        env: Mapping[str, str],
-        output: Output,
-        timeout: float | None = None,
-        cwd: Path | None = None,
-    ) -> int:
-        return host_run.run(
-            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
-        )
+    name = NO_TARGET
 
     def usage(self) -> None:
         raise TargetError("there is no disk")
