@@ -30,6 +30,7 @@ AGENT_PORT = "agent"  # the id of the agent's port in events
 
 _PROGRAMS = {"x86_64": "qemu-system-x86_64"}
 _END_WITHIN = 10.0  # seconds for a qemu that was killed
+_LARGEST_PICTURE = 2 * 1024**2  # bytes of a PNG: a text console has 10 KiB, a desktop of photographs less than this
 _FIRMWARE_LOG = 0x402  # the port at which SeaBIOS says what it does
 _FIRMWARE_SAYS = 64 * 1024  # bytes of that which are looked at; the guest's software can write there too
 
@@ -144,11 +145,12 @@ class Machine:
         self._control.execute("system_powerdown")
 
     def screenshot(self) -> bytes | None:
-        """The VGA console as a PNG; None once the machine has ended."""
+        """The VGA console as a PNG; None once the machine has ended, or where a guest has made it huge."""
         path = self._directory / "screen.png"
         with contextlib.suppress(HostError):
             self._control.execute("screendump", filename=str(path), format="png")
-            return path.read_bytes()
+            if path.stat().st_size <= _LARGEST_PICTURE:
+                return path.read_bytes()
         return None
 
     def kill(self) -> None:
