@@ -7,7 +7,7 @@ was said stays as it is, byte for byte: hivex never reuses cells, so each needle
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,25 @@ def _open_hivex(file: Path) -> Any:
     return opened
 
 
+class _Asked:
+    """hivex's calls on an open hive; TargetError where it stumbles over what is damaged."""
+
+    def __init__(self, opened: Any, name: str) -> None:
+        self._opened = opened
+        self._name = name
+
+    def __getattr__(self, call: str) -> Callable[..., Any]:
+        asked = getattr(self._opened, call)
+
+        def ask(*arguments: object) -> Any:
+            try:
+                return asked(*arguments)
+            except (RuntimeError, UnicodeError) as error:
+                raise TargetError(f"{self._name} is damaged, or refuses an edit: {error}") from error
+
+        return ask
+
+
 class Hive:
     """One hive in a file of this machine; TargetError where it is none or hivex refuses."""
 
@@ -102,7 +121,7 @@ class Hive:
         self._name = name or file.name
         self.changed = False
         try:
-            self._hivex = _open_hivex(file)
+            self._hivex = _Asked(_open_hivex(file), self._name)
         except RuntimeError as error:
             raise TargetError(f"{self._name} is no registry hive that can be read: {error}") from error
 
@@ -129,8 +148,12 @@ class Hive:
         """``key`` and every key below it, each with its values, sorted by name."""
         node = self._find(key)
         waiting = [] if node is None else [(key, node)]
+        seen = set()
         while waiting:
             path, node = waiting.pop()
+            if node in seen:
+                raise TargetError(f"{self._name} is damaged: the key {path} is in two places")
+            seen.add(node)
             yield path, sorted(self._values(node), key=lambda value: value.name.casefold())
             children = [(self._hivex.node_name(child), child) for child in self._hivex.node_children(node)]
             for name, child in sorted(children, key=lambda one: one[0].casefold(), reverse=True):
@@ -180,10 +203,7 @@ class Hive:
         """Write what was changed to the file; hivex makes both sequence numbers the next one."""
         if not self.changed:
             return
-        try:
-            self._hivex.commit(None)
-        except RuntimeError as error:
-            raise TargetError(f"{self._name} can't be written: {error}") from error
+        self._hivex.commit(None)
         self.changed = False
 
     # -- nodes
