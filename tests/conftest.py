@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,17 @@ def debian_tree() -> Path:
     from tests.target.contract import minimal_debian  # needs all of the engine, which most tests don't
 
     return minimal_debian()
+
+
+@pytest.fixture(scope="session")
+def debian_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image that the README's first command builds: built here in the same way, or ``DIB_PY_TEST_IMAGE``."""
+    if named := os.environ.get("DIB_PY_TEST_IMAGE"):
+        return Path(named).absolute()
+    directory = tmp_path_factory.mktemp("image")
+    words = ("-o", "debian.qcow2", "debian", "vm", "cloud-init", "growroot", "qga")
+    subprocess.run([sys.executable, "-m", "dib_py", *words], cwd=directory, check=True, timeout=1800)
+    return directory / "debian.qcow2"
 
 
 @pytest.fixture(scope="session")

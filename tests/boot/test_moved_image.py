@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -21,15 +20,11 @@ LOGIN_WITHIN = 600  # seconds; about 100 on two idle cores
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(debian_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image with an MBR, or the one named, on a GPT."""
     directory = tmp_path_factory.mktemp("image")
+    moving = ["-o", "moved.qcow2", "--base", str(debian_image), "--trust-base", *ELEMENTS, "block-device-gpt"]
     program = [sys.executable, "-m", "dib_py", "--target", "host"]
-    base = os.environ.get("DIB_PY_TEST_IMAGE")
-    if not base:
-        subprocess.run([*program, "-o", "base.qcow2", *ELEMENTS], cwd=directory, check=True, timeout=1800)
-        base = "base.qcow2"
-    moving = ["-o", "moved.qcow2", "--base", base, "--trust-base", *ELEMENTS, "block-device-gpt"]
     subprocess.run([*program, *moving], cwd=directory, check=True, timeout=1800)
     return directory / "moved.qcow2"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,24 +23,8 @@ runcmd:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image that README command one built, or one built here in the same way."""
-    named = os.environ.get("DIB_PY_TEST_IMAGE")
-    if named:
-        return Path(named)
-    directory = tmp_path_factory.mktemp("image")
-    subprocess.run(
-        [sys.executable, "-m", "dib_py", "-o", "debian.qcow2", "debian", "vm", "cloud-init", "growroot", "qga"],
-        cwd=directory,
-        check=True,
-        timeout=1800,
-    )
-    return directory / "debian.qcow2"
-
-
-@pytest.fixture(scope="module")
-def guest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    with Guest(image, tmp_path_factory.mktemp("guest"), gib=6, user_data=USER_DATA) as guest:
+def guest(debian_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    with Guest(debian_image, tmp_path_factory.mktemp("guest"), gib=6, user_data=USER_DATA) as guest:
         yield guest
 
 

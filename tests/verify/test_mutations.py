@@ -7,7 +7,6 @@ into the guest is in another boot than what closes the next. Only where the seco
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,14 +32,11 @@ GUESTLESS = {"boots", "no-leftovers"}  # what is asked of an image whose guest d
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Path]:
-    """Copies of the good image (``DIB_PY_TEST_IMAGE``, or the one that tools/setup builds), by what is broken."""
-    good = Path(os.environ.get("DIB_PY_TEST_IMAGE", "debian12.qcow2")).absolute()
-    if not good.exists():
-        pytest.skip("needs the image that tools/setup builds, or DIB_PY_TEST_IMAGE")
+def images(debian_image: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Path]:
+    """Copies of the good image, by what is broken."""
     directory = tmp_path_factory.mktemp("mutations")
     copies = {names: directory / f"{names[0]}.qcow2" for names in TOGETHER}
-    mutated(good, {path: names for names, path in copies.items()})
+    mutated(debian_image, {path: names for names, path in copies.items()})
     return copies
 
 
