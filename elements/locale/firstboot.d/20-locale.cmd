@@ -3,7 +3,7 @@ rem Gives the settings to Windows, for SYSTEM, the logon screen and all new user
 setlocal
 for %%f in ("%DIB_FIRSTBOOT%files\locale*.xml") do (
     echo %%f
-    start "" /wait "%SystemRoot%\System32\control.exe" intl.cpl,,/f:"%%f"
-    del "%%f"
+    rem control.exe would return before the work is done
+    start "" /wait "%SystemRoot%\System32\rundll32.exe" shell32.dll,Control_RunDLL intl.cpl,,/f:"%%f"
 )
 exit /b 3010
