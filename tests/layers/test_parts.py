@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dib_py.layers.importing import adopt
 from dib_py.layers.session import Session
 from dib_py.layers.store import Store
 from tests.layers.samples import BASE, build, commit, keys, overlay, record
@@ -84,3 +85,12 @@ def test_parts_go_with_their_layer(store: Store, tmp_path: Path) -> None:
     store.evict()
     assert not list(store.places.records.iterdir())
     assert not any(store.places.log(key).exists() for key in parts)
+
+
+def test_they_go_to_another_store_together(store: Store, tmp_path: Path) -> None:
+    *parts, last = together(store, "1", "2", "3")
+    other = Store.open(tmp_path / "other")
+    with other.session() as session:
+        assert adopt(other, session, store, last)
+    assert [other.record(key) for key in parts] == [store.record(key) for key in parts]
+    assert other.chain(last) == (other.places.layer(last),)
