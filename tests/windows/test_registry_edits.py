@@ -157,3 +157,23 @@ def test_another_program_merges_the_same(tmp_path: Path) -> None:
     reg_yaml.apply(wanted, guest)
     guest.commit()
     assert one.export("SOFTWARE") == process.run(["hivexregedit", "--export", "--prefix", "SOFTWARE", merged, "\\"])
+
+
+def test_another_program_exports_what_was_asked_for(tmp_path: Path) -> None:
+    """reged (chntpw) reads hives with code of its own, and writes regedit's text, which we read."""
+    one = subject(tmp_path)
+    # it writes a value of type 0 without its line's end, and cuts the number of a type to a byte
+    text = YAML.replace("    none: {none: }\n", "").replace("    odd: {type: 0xffff0012, binary: 6100 0000}\n", "")
+    (tmp_path / "10-x.yaml").write_text(text)
+    wanted = reg_yaml.parse(tmp_path / "10-x.yaml", {"DIB_NAME": "B", "DIB_LEVEL": "high"})
+    guest = one.open()
+    reg_yaml.apply(wanted, guest)
+    guest.commit()
+    exported = tmp_path / "exported.reg"
+    prefix = r"HKEY_LOCAL_MACHINE\SOFTWARE"
+    process.run(["reged", "-x", one.planted.hive_file("SOFTWARE"), prefix, r"\Every Type", exported])
+    [edit] = reg_file.parse(exported, {}).edits
+    assert edit.key == wanted.edits[0].key
+    asked = [value for value in wanted.edits[0].values if isinstance(value, Value)]
+    assert len(asked) == 8
+    assert {value.name: value for value in edit.values} == {value.name: value for value in asked}
