@@ -7,7 +7,8 @@ FORMATS = (
     *("vdi", "vhd", "vhd-fixed", "vhdx", "vmdk"),
 )
 
-OF_FILES = frozenset({"docker", "oci", "squashfs", "tar", "tar.zst", "tgz"})  # they have the guest's files, not the disk
+# those that have the guest's files, and not the disk
+OF_FILES = frozenset({"docker", "oci", "squashfs", "tar", "tar.zst", "tgz"})
 
 # those that are not called like their format; drivers of third parties say their own
 _OTHERS = {
