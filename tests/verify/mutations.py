@@ -24,7 +24,8 @@ CLOUD = "/etc/cloud/cloud.cfg"
 
 @dataclass(frozen=True)
 class Mutation:
-    """``edits`` has a pattern for lines and what takes their place, by path; ``started`` are units that are enabled."""
+    """What becomes of the image: by path, files with their texts, links with where they lead, and edits, each a pattern
+    and what takes its place; ``disk_gib`` is how large its disk becomes."""
 
     check: str
     files: Mapping[str, str] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Mutation:
 def unit(
     name: str, command: str, about: str = "After=network-online.target\nWants=network-online.target", more: str = ""
 ) -> dict[str, Any]:
+    """A service that runs this at each boot."""
     text = (
         f"[Unit]\nDescription=A mutation\n{about}\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
         f"ExecStart=/bin/sh -c '{command}'\n{more}\n[Install]\nWantedBy=multi-user.target\n"
@@ -49,12 +51,12 @@ MUTATIONS = {
     for mutation in (
         Mutation("boots", edits={GRUB: (r"root=\S+", "root=LABEL=elsewhere rootdelay=1")}),
         Mutation("console", edits={GRUB: (r" console=ttyS0\S*", "")}),
-        Mutation("cloud-init", files={"/etc/cloud/cloud.cfg.d/99-mutation.cfg": "preserve_hostname: true\n"}),
+        Mutation("cloud-init", files={"/etc/cloud/cloud.cfg.d/99-host-name.cfg": "preserve_hostname: true\n"}),
         Mutation("ssh-key", edits={CLOUD: (r"^ *- ssh\n", "")}),
         Mutation("password", edits={CLOUD: (r"^ *- set[-_]passwords\n", "")}),
         Mutation(
             "growroot",
-            files={"/etc/cloud/cloud.cfg.d/99-mutation.cfg": 'growpart: {mode: "off"}\nresize_rootfs: false\n'},
+            files={"/etc/cloud/cloud.cfg.d/99-growth.cfg": 'growpart: {mode: "off"}\nresize_rootfs: false\n'},
             links={f"{UNITS}/growroot.service": "/dev/null"},
         ),
         Mutation("qga", links={f"{UNITS}/qemu-guest-agent.service": "/dev/null"}),
@@ -119,6 +121,7 @@ def _mutate(handle: Any, number: int, names: tuple[str, ...]) -> None:
     for name in names:
         mutation = MUTATIONS[name]
         for path, text in mutation.files.items():
+            assert not handle.exists(path), f"{path} is there already, perhaps from another mutation"
             handle.mkdir_p(str(Path(path).parent))
             handle.write(path, text.encode())
         for path, destination in mutation.links.items():
