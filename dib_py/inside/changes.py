@@ -78,7 +78,10 @@ def _differences(one: Entry, other: Entry) -> tuple[str, ...]:
 
 
 def _is_doubtful(one: Entry, other: Entry) -> bool:
-    return one.kind == other.kind == "f" and one.size == other.size and one.size > 0 and one.changed != other.changed
+    if one.changed == other.changed:
+        return False
+    is_file = one.kind == other.kind == "f" and one.size == other.size and one.size > 0
+    return is_file or (one.is_closed and other.is_closed)
 
 
 def _verdicts(paths: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from dib_py.inside.changes import Digests, FileChange
 from dib_py.inside.guests import LinuxGuest, WindowsGuest
 from dib_py.inside.opening import OpenImage
 from dib_py.inside.packages import Packages
-from dib_py.inside.trees import Entry
+from dib_py.inside.trees import Entry, Listing
 from dib_py.windows import boot_changes, registry_changes
 from dib_py.windows.boot_changes import BootChange
 from dib_py.windows.hive import Hive, Value
@@ -44,12 +44,16 @@ class PackageChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """``registry`` has the changes of each hive that has any, by where it is mounted."""
+    """``registry`` has the changes of each hive that has any, by where it is mounted.
+
+    ``unseen`` is how many files of each of the two could not be listed, and so were not compared.
+    """
 
     files: tuple[FileChange, ...] = ()
     registry: Mapping[str, tuple[KeyChange, ...]] = field(default_factory=dict)
     boot: tuple[BootChange, ...] = ()
     packages: tuple[PackageChange, ...] = ()
+    unseen: tuple[int, int] = (0, 0)
 
     @property
     def is_empty(self) -> bool:
@@ -64,11 +68,13 @@ def compare(base: tuple[OpenImage, Guest], image: tuple[OpenImage, Guest]) -> Di
         boot = tuple(boot_changes.compare(_opened(before, BOOT_STORE), _opened(after, BOOT_STORE)))
         registry = dict(_registry(before, after))
         hives = {path.casefold() for guest in (old, new) for path in _hive_paths(guest)}
-        found = [one for one in _files(base[0], old, image[0], new) if one.path.casefold() not in hives]
-        return Difference(tuple(found), registry, boot)
+        files, unseen = _files(base[0], old, image[0], new)
+        files = [one for one in files if one.path.casefold() not in hives]
+        return Difference(tuple(files), registry, boot, unseen=unseen)
     if isinstance(old, LinuxGuest) and isinstance(new, LinuxGuest):
         changed = compare_packages(_installed(base[0], old), _installed(image[0], new))
-        return Difference(tuple(_files(base[0], old, image[0], new)), packages=tuple(changed))
+        files, unseen = _files(base[0], old, image[0], new)
+        return Difference(tuple(files), packages=tuple(changed), unseen=unseen)
     kinds = ["a Windows" if isinstance(guest, WindowsGuest) else "a Linux" for guest in (old, new)]
     raise BaseError(f"{base[0].path} has {kinds[0]} in it and {image[0].path} {kinds[1]}: they can't be compared")
 
@@ -86,25 +92,32 @@ def _installed(image: OpenImage, guest: LinuxGuest) -> Packages:
 
 
 # -- files
-def _files(base: OpenImage, old: Guest, image: OpenImage, new: Guest) -> Iterator[FileChange]:
-    """Of each volume; a volume that only one of them has counts as empty in the other."""
-    points = {point: shown for guest in (old, new) for point, shown in guest.points}
-    for point, shown in points.items():
-        before, after = (trees.read(_listing(one, guest, point)) for one, guest in ((base, old), (image, new)))
-        for change in changes.compare(before, after, _digests(base, point), _digests(image, point)):
-            yield FileChange(f"{shown}/{change.path}", change.before, change.after, change.what)
+def _files(base: OpenImage, old: Guest, image: OpenImage, new: Guest) -> tuple[list[FileChange], tuple[int, int]]:
+    """The changes of all volumes, and how many files of each image were not seen.
+
+    A volume that only one of them has counts as empty in the other.
+    """
+    found: list[FileChange] = []
+    unseen = [0, 0]
+    for point, shown in {point: shown for guest in (old, new) for point, shown in guest.points}.items():
+        before, after = _listing(base, old, point), _listing(image, new, point)
+        unseen = [unseen[0] + before.unseen, unseen[1] + after.unseen]
+        read = trees.read(before), trees.read(after)
+        for change in changes.compare(*read, _digests(base, point), _digests(image, point)):
+            found.append(FileChange(f"{shown}/{change.path}", change.before, change.after, change.what))
+    return found, (unseen[0], unseen[1])
 
 
 def _digests(image: OpenImage, point: str) -> Digests:
     return lambda paths: trees.digests(image.appliance.engine_runner, point, paths)
 
 
-def _listing(image: OpenImage, guest: Guest, point: str) -> Path:
+def _listing(image: OpenImage, guest: Guest, point: str) -> Listing:
     if any(point == known for known, _ in guest.points):
         return trees.listed(image.appliance.engine_runner, point, image.scratch)
     empty = image.scratch / "nothing"
     empty.touch()
-    return empty
+    return Listing(empty)
 
 
 # -- registry
@@ -171,6 +184,7 @@ def to_json(base: str, image: str, found: Difference) -> str:
         "packages": [
             {"name": one.name, "before": one.before or None, "after": one.after or None} for one in found.packages
         ],
+        "unseen": {"base": found.unseen[0], "image": found.unseen[1]},
     }
     return json.dumps(told, indent=2)
 

@@ -44,6 +44,9 @@ def lines(found: Difference) -> Iterator[str]:
         yield "files"
         for change in found.files:
             yield f"  {_file(change)}"
+    if any(found.unseen):
+        base, image = found.unseen
+        yield f"not compared, as they can't be listed: {base} files of the base, {image} of the image"
 
 
 def _boot(change: BootChange) -> str:

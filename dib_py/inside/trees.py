@@ -16,12 +16,14 @@ from dib_py.target.guestfs_runner import Runner, Script
 
 _LIMIT = 1800.0  # seconds; a Windows has 300,000 files
 _CHUNK = 1024**2
+_CLOSED = "unsupported reparse tag"
 _FIELDS = 6  # before a link's target
 # A path never has "//" in it, so that records sort as their paths do, and end where the next begins.
 _LIST = r"""
 cd "/sysroot$1"
-find . -mindepth 1 -printf '%P//%y %m %U %G %s %T@ %l\0' 2>/dev/null | sort -z
+find . -mindepth 1 -printf '%P//%y %m %U %G %s %T@ %l\0' 2>/run/dib/unseen | sort -z
 """
+_UNSEEN = "wc -l </run/dib/unseen"
 _DIGEST = r"""
 cd "/sysroot$1"
 xargs -0 -r sha256sum -z -- 2>/dev/null || [ $? = 123 ] # some can't be read
@@ -41,13 +43,26 @@ class Entry:
     link: str = ""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it is a file that ntfs-3g can't read, as CompactOS compresses them: it shows a link that says so."""
+        return self.kind == "l" and self.link.startswith(_CLOSED)
+
+    @property
     def place(self) -> bytes:
         """By which entries are in order."""
         return os.fsencode(self.path) + b"//"
 
 
-def listed(runner: Runner, point: str, scratch: Path) -> Path:
-    """Write the entries of what is mounted at ``point`` to a new file of ``scratch``; returns it, for :func:`read`."""
+@dataclass(frozen=True)
+class Listing:
+    """Entries in a ``file`` of this machine; ``unseen`` is how many could not be listed, as the filesystem is damaged."""
+
+    file: Path
+    unseen: int = 0
+
+
+def listed(runner: Runner, point: str, scratch: Path) -> Listing:
+    """List what is mounted at ``point`` to a new file of ``scratch``."""
     destination = scratch / f"files-{point.strip('/') or 'root'}"
     with destination.open("wb") as file:
 
@@ -57,12 +72,12 @@ def listed(runner: Runner, point: str, scratch: Path) -> Path:
         code = runner.run(Script(_LIST, [point]), write, _LIMIT)
     if code:
         raise TargetError(f"the files of the image can't be listed: find ended with exit code {code}")
-    return destination
+    return Listing(destination, int(runner.check(_UNSEEN)))
 
 
-def read(listing: Path) -> Iterator[Entry]:
+def read(listing: Listing) -> Iterator[Entry]:
     """The entries of a listing, in order; TargetError for what is none."""
-    with listing.open("rb") as file:
+    with listing.file.open("rb") as file:
         rest = b""
         while chunk := file.read(_CHUNK):
             *records, rest = (rest + chunk).split(b"\0")

@@ -40,19 +40,26 @@ class DirectoryFiles:
 
 
 class HereRunner:
-    """Runs scripts on this machine, with ``root`` for the appliance's /sysroot."""
+    """Runs scripts on this machine, with ``root`` for the appliance's /sysroot and a directory beside it for /run."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def run(self, program: Script, output: Output, timeout: float | None = None) -> int:
-        text = "set -eu\n" + program.text.replace("/sysroot$1", f"{self.root}$1")
+        own = self.root.with_name(f"{self.root.name}-run")
+        own.mkdir(exist_ok=True)
+        text = "set -eu\n" + program.text.replace("/sysroot$1", f"{self.root}$1").replace("/run/dib", str(own))
         argv = ["bash", "-c", text, "runner", *program.arguments]
         done = subprocess.run(
             argv, input=program.input, capture_output=True, env=os.environ | {"LC_ALL": "C"}, check=False
         )
         output(done.stdout)
         return done.returncode
+
+    def check(self, script: str) -> str:
+        printed = bytearray()
+        assert self.run(Script(script), printed.extend) == 0
+        return printed.decode()
 
 
 def runner(root: Path) -> Runner:

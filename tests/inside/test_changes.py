@@ -63,6 +63,13 @@ def test_a_file_that_cannot_be_read() -> None:
     assert changed(FILE, replace(FILE, changed="200"), old="aa")[0].what == (UNREADABLE,)
 
 
+def test_a_file_that_ntfs_3g_shows_as_a_link() -> None:
+    closed = replace(LINK, link="unsupported reparse tag 0x80000017")
+    assert compare([closed], [closed], unread, unread) == []
+    assert changed(closed, replace(closed, changed="200"))[0].what == (UNREADABLE,)
+    assert changed(LINK, replace(LINK, changed="200")) == []
+
+
 def test_times_of_directories_do_not_count() -> None:
     directory = Entry("etc", "d", "755", "0:0", 4096, "1")
     assert compare([directory], [replace(directory, changed="2", size=8192)], unread, unread) == []

@@ -180,6 +180,11 @@ def test_a_difference_for_people() -> None:
     ]
 
 
+def test_files_that_were_not_compared_are_told_of() -> None:
+    told = list(lines(Difference(unseen=(2, 3))))
+    assert told == ["not compared, as they can't be listed: 2 files of the base, 3 of the image"]
+
+
 def test_nothing_is_told_of_what_does_not_differ() -> None:
     assert Difference().is_empty and list(lines(Difference())) == []
     assert not DIFFERENCE.is_empty

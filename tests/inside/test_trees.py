@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dib_py.errors import TargetError
 from dib_py.inside import trees
+from dib_py.target import Output
+from dib_py.target.guestfs_runner import Runner, Script
+from tests.inside.here import HereRunner
 from tests.inside.here import runner as here
+
+NTFS = ("mkntfs", "ntfs-3g")
 
 
 @pytest.fixture
@@ -76,9 +88,47 @@ def test_what_cannot_be_read_has_no_digest(tree: Path) -> None:
 def test_a_broken_listing_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "listing").write_bytes(content)
     with pytest.raises(TargetError, match="list of the image's files"):
-        list(trees.read(tmp_path / "listing"))
+        list(trees.read(trees.Listing(tmp_path / "listing")))
+
+
+def test_what_cannot_be_listed_is_counted(tree: Path, tmp_path: Path) -> None:
+    class Failing(HereRunner):
+        def run(self, program: Script, output: Output, timeout: float | None = None) -> int:
+            return super().run(replace(program, text=program.text.replace("find .", "find . ./gone")), output, timeout)
+
+    assert trees.listed(cast(Runner, Failing(tree)), "/", tmp_path).unseen == 1
+    assert trees.listed(here(tree), "/", tmp_path).unseen == 0
 
 
 def test_a_point_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="can't be listed"):
         trees.listed(here(tmp_path), "/nowhere", tmp_path)
+
+
+@contextmanager
+def mounted(disk: Path, point: Path) -> Iterator[None]:
+    subprocess.run(["ntfs-3g", "-o", "permissions,windows_names", disk, point], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+@pytest.mark.skipif(not all(map(shutil.which, NTFS)), reason=f"needs {', '.join(NTFS)}")
+@pytest.mark.root
+def test_files_that_ntfs_3g_cannot_read_are_known(tmp_path: Path) -> None:
+    """CompactOS's own mark on a file of a real NTFS, as it is in the appliance."""
+    disk, point = tmp_path / "disk", tmp_path / "mounted"
+    point.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(16 * 1024**2)
+    subprocess.run(["mkntfs", "-q", "-F", "-Q", disk], check=True, capture_output=True)
+    with mounted(disk, point):
+        for name in ("compressed.exe", "plain.txt"):
+            (point / name).write_bytes(b"MZ content")
+        mark = struct.pack("<IHH4I", 0x80000017, 16, 0, 1, 2, 1, 0)  # of a file, by XPRESS4K
+        os.setxattr(point / "compressed.exe", "system.ntfs_reparse_data", mark, follow_symlinks=False)
+    with mounted(disk, point):  # anew, since the kernel still knows it as a file
+        found = {one.path: one.is_closed for one in entries(point, tmp_path)}
+        assert found == {"compressed.exe": True, "plain.txt": False}
+        assert list(trees.digests(here(point), "/", ["compressed.exe", "plain.txt"])) == ["plain.txt"]
