@@ -55,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries in a ``file`` of this machine; ``unseen`` is how many could not be listed, as the filesystem is damaged."""
+    """Entries in a ``file`` of this machine; ``unseen`` is how many a damaged filesystem did not show."""
 
     file: Path
     unseen: int = 0
