@@ -78,23 +78,30 @@ def _digest(disk: nbd.NBD) -> str:
 
 
 def _read_ahead(disk: nbd.NBD, requests: Iterator[tuple[int, int]]) -> Iterator[tuple[int, memoryview]]:
-    """Offset and bytes for each of ``requests``, which are offset and length, in their order."""
+    """Offset and bytes for each of ``requests``, which are offset and length, in their order.
+
+    The bytes are good until the next ones are asked for: buffers are used again, as libnbd 1.14 never lets go of one.
+    """
     import nbd
 
-    flying: deque[tuple[int, Any, int]] = deque()
+    flying: deque[tuple[int, int, Any, int]] = deque()
+    landed: dict[int, list[Any]] = {}  # buffers by their length
+
+    def land() -> Iterator[tuple[int, memoryview]]:
+        start, length, buffer, cookie = flying.popleft()
+        while not disk.aio_command_completed(cookie):
+            disk.poll(-1)
+        yield start, memoryview(buffer.to_bytearray())
+        landed.setdefault(length, []).append(buffer)
+
     for start, length in requests:
-        buffer = nbd.Buffer(length)
-        flying.append((start, buffer, disk.aio_pread(buffer, start)))
+        free = landed.get(length)
+        buffer = free.pop() if free else nbd.Buffer(length)
+        flying.append((start, length, buffer, disk.aio_pread(buffer, start)))
         if len(flying) == _IN_FLIGHT:
-            yield _landed(disk, *flying.popleft())
+            yield from land()
     while flying:
-        yield _landed(disk, *flying.popleft())
-
-
-def _landed(disk: nbd.NBD, start: int, buffer: Any, cookie: int) -> tuple[int, memoryview]:
-    while not disk.aio_command_completed(cookie):
-        disk.poll(-1)
-    return start, memoryview(buffer.to_bytearray())
+        yield from land()
 
 
 def _requests(disk: nbd.NBD, size: int) -> Iterator[tuple[int, int]]:
