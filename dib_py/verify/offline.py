@@ -15,6 +15,7 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -57,6 +58,8 @@ class Offline:
         self._limit = limit
         self._handle: Any = None
         self._lock = threading.RLock()
+        # libguestfs writes the errors of all threads but the one that made the handle to standard error
+        self._voice = ThreadPoolExecutor(1, "offline")
         self._overran = ""
         self._socket = self._directory / _QMP
 
@@ -68,7 +71,7 @@ class Offline:
             bindings = load_bindings()
         except DibError as error:
             raise Unreachable(error.message, hint=error.hint) from error
-        self._handle = bindings.GuestFS(python_return_dict=True)
+        self._handle = self._voice.submit(bindings.GuestFS, python_return_dict=True).result()
         try:
             self._work("the appliance's start", self._launch)
         except BaseException:
@@ -87,7 +90,8 @@ class Offline:
         with self._lock:
             handle, self._handle = self._handle, None
             if handle is not None:
-                handle.close()
+                self._voice.submit(handle.close).result()
+            self._voice.shutdown()
 
     def image(self) -> GuestReader:
         """The image as it is delivered."""
@@ -104,7 +108,7 @@ class Offline:
             if self._handle is None:
                 raise Unreachable("the libguestfs appliance is not running")
             try:
-                return work(self._handle)
+                return self._voice.submit(work, self._handle).result()
             except RuntimeError as error:
                 raise Unreachable(self._overran or f"libguestfs: {error}") from error
 
