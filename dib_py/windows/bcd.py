@@ -119,7 +119,7 @@ def _number(element: int, node: Node) -> int:
     if text in names:
         return names[text]
     if names and not text[:1].isdecimal():
-        raise node.error(f"{elements.names_of([element])} can't be {text}", f"it is one of {', '.join(names)}")
+        raise node.error(f"{elements.name_of_element(element)} can't be {text}", f"it is one of {', '.join(names)}")
     return node.number(_LARGEST)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from dib_py.windows import boot_configuration as bcd
 from dib_py.windows.hive import Value
@@ -162,7 +162,3 @@ def guid_of(text: str) -> str | None:
         return bcd.braced(uuid.UUID(text)) if text.startswith("{") and text.endswith("}") else None
     except ValueError:
         return None
-
-
-def names_of(elements: Iterable[int]) -> str:
-    return ", ".join(map(name_of_element, elements))
