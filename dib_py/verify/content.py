@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KIND = "guest-visible"  # as a :class:`Memory` has it beside the digests of files
 BLOCK = 64 * 1024  # bytes; a part of the digest's definition
-_READ = 32 * BLOCK  # bytes of one request
+_READ = 16 * BLOCK  # bytes of one request
 _IN_FLIGHT = 8  # requests; qemu-nbd decompresses them in threads
 _MAPPED = 1024**3  # bytes of disk that one question about zeros is about
 _ZEROS = bytes(BLOCK)
@@ -105,16 +105,12 @@ def _read_ahead(disk: nbd.NBD, requests: Iterator[tuple[int, int]]) -> Iterator[
 
 
 def _requests(disk: nbd.NBD, size: int) -> Iterator[tuple[int, int]]:
-    """What to read of a disk of ``size`` bytes: whole blocks, each once, that are not known to be zeros."""
+    """What to read of a disk of ``size`` bytes: each piece of one length that is not known to be all zeros, once."""
     done = 0  # up to where it was asked for
     for start, end in _data(disk, size):
-        position = max(done, start // BLOCK * BLOCK)
-        end = min(size, -(-end // BLOCK) * BLOCK)
-        while position < end:
-            length = min(_READ, end - position)
-            yield position, length
-            position += length
-        done = max(done, end)
+        for position in range(max(done, start // _READ * _READ), end, _READ):
+            yield position, min(_READ, size - position)
+            done = position + _READ
 
 
 def _data(disk: nbd.NBD, size: int) -> Iterator[tuple[int, int]]:
