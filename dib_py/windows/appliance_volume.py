@@ -4,6 +4,8 @@ Mounted with ``permissions,windows_names``: then what is new gets a protected de
 Administrators and SYSTEM in full, everybody reads and runs), where ntfs-3g otherwise lets everybody write. What is
 overwritten keeps its descriptor, as it is truncated and never replaced.
 
+Without ``big_writes`` every 4 KiB would be a call of its own from the kernel to ntfs-3g.
+
 Nobody else writes while a volume is mounted, so that listings of directories are kept: a name is compared without
 regard to case, and ntfs-3g in an emulated machine takes its time to list ``System32``. Small files that are new wait
 until somebody needs them there, or :meth:`ApplianceVolume.flush` is called.
@@ -11,7 +13,9 @@ until somebody needs them there, or :meth:`ApplianceVolume.flush` is called.
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +26,9 @@ from dib_py.windows.refusals import DECOMPRESS
 from dib_py.windows.volume import Access, segments
 from dib_py.windows.waiting_files import WaitingFiles
 
-NTFS_OPTIONS = "permissions,windows_names"
+NTFS_OPTIONS = "permissions,windows_names,big_writes"
 _LARGEST_PIECE = 2 * 1024**2  # bytes that one answer of the appliance can hold with room to spare
+_BLOCK = 64 * 1024  # bytes in which two versions of a file are compared
 _LARGEST_WAITING = 8 * 1024**2  # bytes of a file that waits for others
 _FILE, _DIRECTORY, _LINK = "r", "d", "l"
 _CLOSED = "closed"  # a file of a kind that ntfs-3g can't read: it shows a link that leads nowhere, and says why
@@ -111,6 +116,15 @@ class ApplianceVolume:
         else:
             self._upload(str(source.resolve()), place, access if is_new else None)
 
+    def update(self, path: str, before: Path, after: Path) -> None:
+        """An edited hive differs from what it was in some blocks of a hundred megabytes."""
+        place = self._there(path)
+        for offset, data in _differing(before, after):
+            with os.fdopen(os.memfd_create("upload"), "w+b") as memory:
+                memory.write(data)
+                memory.flush()
+                self._overwrite(_descriptor(memory), place, offset)
+
     def flush(self) -> None:
         """Put onto the volume what still waits for that."""
         self._waiting.hand_over(lambda archive: self._appliance.call(lambda g: g.tar_in(archive, self.top)))
@@ -155,6 +169,9 @@ class ApplianceVolume:
         if access is not None:
             self._appliance.call(lambda g: g.chmod(self._mode(access), place))
             self._note(place, _FILE)
+
+    def _overwrite(self, source: str, place: str, offset: int) -> None:
+        self._appliance.call(lambda g: g.upload_offset(source, place, offset))
 
     def _noted(self, place: str) -> None:
         self._note(place, _FILE)
@@ -240,3 +257,21 @@ def _parent(path: str) -> str:
 
 def _descriptor(file: Any) -> str:
     return f"/proc/self/fd/{file.fileno()}"
+
+
+def _differing(before: Path, after: Path) -> Iterator[tuple[int, bytes]]:
+    """Where a file differs from what it was, and what is there now; neighbouring blocks come as one."""
+    with before.open("rb") as old, after.open("rb") as new:
+        start, found = 0, bytearray()
+        for number in itertools.count():
+            was, block = old.read(_BLOCK), new.read(_BLOCK)
+            if was != block:
+                start = start if found else number * _BLOCK
+                found += block
+            elif found:
+                yield start, bytes(found)
+                found.clear()
+            if not block:
+                break
+        if found:
+            yield start, bytes(found)

@@ -8,6 +8,7 @@ gets a copy of, since no user is logged in.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,12 @@ class Registry:
         for file in self._files:
             hive = self._open.get(file.mounted)
             if hive is not None and hive.changed:
+                copy = self._copy(file)
+                before = copy.with_name(f"{copy.name}.before")
+                shutil.copyfile(copy, before)  # which hivex has not touched so far
                 hive.commit()
-                self._volume.store(self._copy(file), file.path)
+                self._volume.update(file.path, before, copy)
+                before.unlink()
                 written.append(file.mounted)
         return written
 

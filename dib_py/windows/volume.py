@@ -62,6 +62,10 @@ class Volume(Protocol):
         """Copy a file of this machine, or a whole tree, onto the volume; otherwise as :meth:`write`."""
         ...
 
+    def update(self, path: str, before: Path, after: Path) -> None:
+        """Make a file, which is like ``before`` on this machine, like ``after``; only what differs need be written."""
+        ...
+
     def make_directory(self, path: str, access: Access = Access.PUBLIC) -> None:
         """Make a directory and those above it; what is there keeps its access."""
         ...
@@ -131,6 +135,9 @@ class Directory:
         self.make_directory(path, access)
         for entry in sorted(source.iterdir()):
             self.store(entry, f"{path}/{entry.name}", access)
+
+    def update(self, path: str, before: Path, after: Path) -> None:
+        shutil.copyfile(after, self._found(path))
 
     def make_directory(self, path: str, access: Access = Access.PUBLIC) -> None:
         place = self._host(path)

@@ -66,6 +66,11 @@ class _Handle:
     def upload(self, source: str, path: str) -> None:
         Path(path).write_bytes(Path(source).read_bytes())
 
+    def upload_offset(self, source: str, path: str, offset: int) -> None:
+        with Path(path).open("r+b") as file:
+            file.seek(offset)
+            file.write(Path(source).read_bytes())
+
     def tar_in(self, archive: str, directory: str) -> None:
         with Path(archive).open("rb") as file:
             subprocess.run(["tar", "-xpf", "-", "-C", directory], stdin=file, check=True)

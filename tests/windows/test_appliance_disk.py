@@ -104,7 +104,7 @@ def test_uefi(windows: Path, empty: Path) -> None:
     found = open_disk(as_appliance(disk))
     assert (found.partition.number, found.boot and found.boot.number) == (3, 1)
     assert disk.mounted == {"/windows": "/dev/sda3", "/boot": "/dev/sda1"}
-    assert disk.options == {"/dev/sda3": "permissions,windows_names", "/dev/sda1": ""}
+    assert disk.options == {"/dev/sda3": "permissions,windows_names,big_writes", "/dev/sda1": ""}
     assert [mount.path for mount in found.mounts] == ["/windows", "/boot"]
     assert found.volume(as_appliance(disk)).exists("/windows/system32/CMD.EXE")
     assert is_writable(as_appliance(disk), "/windows")
@@ -114,7 +114,7 @@ def test_a_bios_starts_from_the_active_partition(windows: Path, empty: Path) -> 
     disk = Disk(("7", "ntfs", 100, empty), ("7", "ntfs", 500, windows), label="dos", active=1)
     found = open_disk(as_appliance(disk))
     assert (found.partition.number, found.boot and found.boot.number) == (2, 1)
-    assert disk.options["/dev/sda1"] == "permissions,windows_names"
+    assert disk.options["/dev/sda1"] == "permissions,windows_names,big_writes"
     alone = Disk(("7", "ntfs", 500, windows), label="dos", active=1)
     assert open_disk(as_appliance(alone)).boot is None
 
@@ -122,9 +122,9 @@ def test_a_bios_starts_from_the_active_partition(windows: Path, empty: Path) -> 
 def test_how_it_is_mounted(windows: Path, empty: Path) -> None:
     disk = uefi(windows, empty)
     open_disk(as_appliance(disk), discard_session=True)
-    assert disk.options == {"/dev/sda3": "permissions,windows_names,remove_hiberfile", "/dev/sda1": ""}
+    assert disk.options == {"/dev/sda3": "permissions,windows_names,big_writes,remove_hiberfile", "/dev/sda1": ""}
     open_disk(as_appliance(disk), read_only=True)
-    assert disk.options == {"/dev/sda3": "permissions,windows_names,ro", "/dev/sda1": "ro"}
+    assert disk.options == {"/dev/sda3": "permissions,windows_names,big_writes,ro", "/dev/sda1": "ro"}
 
 
 def test_volumes_without_windows_are_let_go(windows: Path, empty: Path) -> None:

@@ -190,3 +190,36 @@ def test_a_file_that_cannot_be_read_can_be_removed(tmp_path: Path) -> None:
     volume.remove("/Windows/Driver.sys")
     assert not volume.exists("/Windows/Driver.sys")
     assert list((tmp_path / "Windows").iterdir()) == []
+
+
+BLOCK = 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("changes", "added", "ranges"),
+    [
+        ({}, 0, 0),
+        ({5: b"x"}, 0, 1),
+        ({5: b"x", BLOCK: b"y", 3 * BLOCK + 1: b"z"}, 0, 2),
+        ({}, 4096, 1),
+        ({0: b"x", 4 * BLOCK - 1: b"y"}, 2 * BLOCK, 2),
+    ],
+)
+def test_only_what_differs_is_written(
+    volume: Volume, tmp_path: Path, changes: dict[int, bytes], added: int, ranges: int
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    content = bytearray(bytes(range(256)) * (4 * BLOCK // 256))
+    before.write_bytes(content)
+    volume.write("/hive", bytes(content))
+    settled(volume)
+    (tmp_path / "hive").chmod(0o640)
+    for place, data in changes.items():
+        content[place : place + 1] = data
+    after.write_bytes(content + bytes(added))
+    volume.update("/HIVE", before, after)
+    assert (tmp_path / "hive").read_bytes() == after.read_bytes()
+    assert (tmp_path / "hive").stat().st_mode & 0o777 == 0o640
+    if isinstance(volume, ApplianceVolume):
+        appliance: Any = volume._appliance
+        assert appliance.calls.count("upload_offset") == ranges
