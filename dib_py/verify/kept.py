@@ -25,13 +25,15 @@ LARGEST = 256 * 1024**2  # bytes of a verdict that are read: far more than one e
 class Asked:
     """What somebody wants to know of an image: its ``digest``, and the version of each check by its name.
 
-    ``limit`` is how many seconds it may take, ``terms`` what else is asked of the machine, as in a :class:`Verdict`.
+    ``limit`` is how many seconds it may take on this ``accelerator``, ``terms`` what else is asked of the machine, as
+    in a :class:`Verdict`.
     """
 
     digest: str
     profile: str
     checks: Mapping[str, int]
     limit: float
+    accelerator: str
     terms: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,8 +63,9 @@ def answers(known: Verdict, asked: Asked) -> bool:
     """Whether verifying again could find nothing else, as far as the image is concerned.
 
     The image, the versions of all checks, what was asked of the machine and the engine must be the same. A failure can
-    be that of a limit, so it counts as long as no more time is given than there was. Checks that were not run count
-    only beside one that failed, as their reason may be that one: else this machine may have learned to run them.
+    be that of a limit, so it counts as long as no more time is given than there was, and on the same accelerator.
+    Checks that were not run count only beside one that failed in a boot, as their reason may be that one: else this
+    machine may have learned to run them.
     """
     versions = {result.check: result.version for result in known.results}
     same = (
@@ -72,7 +75,7 @@ def answers(known: Verdict, asked: Asked) -> bool:
         and dict(known.terms) == dict(asked.terms)
     )
     if known.outcome is Outcome.FAILED:
-        return same and asked.limit <= known.limit
+        return same and asked.limit <= known.limit and known.accelerator == asked.accelerator
     return same and known.outcome is Outcome.PASSED
 
 

@@ -113,7 +113,12 @@ def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) ->
         events.info(f"the verdict is not kept for another time: {error}")
         digest = ""
     question = kept.Asked(
-        digest, asked.profile, {check.name: check.version for check in asked.checks}, allowed.total, asked.terms
+        digest=digest,
+        profile=asked.profile,
+        checks={check.name: check.version for check in asked.checks},
+        limit=allowed.total,
+        accelerator="kvm" if kvm.works else "tcg",
+        terms=asked.terms,
     )
     if not asked.again and (known := kept.recall(asked.name, question)):
         _tell_again(known, events)

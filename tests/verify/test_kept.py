@@ -16,7 +16,7 @@ from tests.verify import samples
 
 def asked_of(verdict: Verdict, **more: object) -> Asked:
     checks = {result.check: result.version for result in verdict.results}
-    asked = Asked(verdict.digest, verdict.profile, checks, verdict.limit, verdict.terms)
+    asked = Asked(verdict.digest, verdict.profile, checks, verdict.limit, "tcg", verdict.terms)
     return replace(asked, **more)  # type: ignore[arg-type]
 
 
@@ -91,6 +91,13 @@ def test_a_failure_is_no_answer_for_who_gives_more_time(image: Path) -> None:
     assert recall(image, asked_of(verdict)) is not None
     assert recall(image, asked_of(verdict, limit=verdict.limit / 2)) is not None
     assert recall(image, asked_of(verdict, limit=verdict.limit + 1)) is None
+
+
+def test_a_failure_without_kvm_is_no_answer_with_it(image: Path) -> None:
+    keep(image, samples.panicked())
+    assert recall(image, asked_of(samples.panicked(), accelerator="kvm")) is None
+    keep(image, samples.good())
+    assert recall(image, asked_of(samples.good(), accelerator="kvm")) is not None
 
 
 def test_a_good_image_stays_good_however_much_time_is_given(image: Path) -> None:
