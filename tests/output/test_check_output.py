@@ -144,3 +144,14 @@ def test_a_name_that_is_too_long_for_itself_or_for_what_is_beside_it(name: str, 
     with pytest.raises(OutputError, match="can't be written: File name too long"):
         check_output(Settings(image_name=name))
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["tar", "squashfs", "docker"])
+def test_what_has_an_images_files_is_refused_where_only_its_disk_counts(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"-t {kind} has the files of an image, and this is Windows") as raised:
+        check_output(Settings(image_types=("qcow2", kind)), "Windows")
+    assert raised.value.hint.startswith("qcow2, raw, vmdk")
+    check_output(Settings(image_types=("qcow2", "vhdx")), "Windows")
