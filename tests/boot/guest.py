@@ -26,11 +26,19 @@ POWERED_ON_WITHIN = 60
 class Guest:
     """Runs while open; nothing outlives it, and the image is never written."""
 
-    def __init__(self, image: Path, directory: Path, *, gib: int = 6, user_data: str = "#cloud-config\n") -> None:
+    def __init__(
+        self,
+        image: Path,
+        directory: Path,
+        *,
+        gib: int = 6,
+        user_data: str = "#cloud-config\n",
+        firmware: Firmware = Firmware.BIOS,
+    ) -> None:
         overlay, seed = directory / "overlay.qcow2", directory / "seed.iso"
         make_overlay(overlay, image, "qcow2", gib * 1024**3)
         write_iso(seed, LABEL, {"meta-data": META_DATA, "user-data": user_data})
-        hardware = Hardware(kvm_works().works, Firmware.BIOS)
+        hardware = Hardware(kvm_works().works, firmware)
         self._machine = Machine(hardware, overlay, seed, directory / "machine", lambda name, data: None)
         self._on, self._off = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: apart(self._run), daemon=True)
