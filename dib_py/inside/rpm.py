@@ -17,7 +17,7 @@ def packages(appliance: Appliance, guest: LinuxGuest) -> dict[str, str]:
         if len(roots) != 1:
             return []
         for path, device in sorted(handle.inspect_get_mountpoints(roots[0]).items()):
-            handle.mount_ro(device, path)
+            handle.mount(device, path)  # SQLite wants to write, to what is thrown away here
         found: list[dict[str, Any]] = handle.inspect_list_applications2(roots[0])
         handle.umount_all()
         return found
