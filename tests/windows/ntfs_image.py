@@ -50,7 +50,7 @@ class NtfsImage:
     @property
     def size(self) -> int:
         """Bytes of the filesystem, which may be less than its partition has."""
-        printed = process.run(["ntfsinfo", "-m", self.path])
+        printed = process.run(["ntfsinfo", "--force", "-m", self.path])
         cluster, clusters = (
             re.search(rf"{name}: +([0-9]+)", printed) for name in ("Cluster Size", "Volume Size in Clusters")
         )
