@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.windows import virtio_media
 from tests.windows.ntfs_image import NtfsImage
 
 pytestmark = [pytest.mark.slow, pytest.mark.appliance, pytest.mark.timeout(900)]
 
 GIB = 1024**3
 REG = 'Windows Registry Editor Version 5.00\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Contoso]\n"Site"="none"\n'
-ELEMENTS = ("windows", "ems", "icmp", "power", "rdp", "contoso")
+ELEMENTS = ("windows", "virtio", "ems", "icmp", "power", "rdp", "contoso")
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Builder:
             self.element(path).parent.mkdir(parents=True, exist_ok=True)
             self.element(path).write_text(text)
         self.element("extra-data.d/50-contoso").chmod(0o755)
+        virtio_media.write_directory(virtio_media.media(["2k22"]), self.directory / "virtio-win")
 
     def element(self, path: str) -> Path:
         return self.directory / "elements/contoso" / path
@@ -56,6 +58,7 @@ class Builder:
                 "ELEMENTS_PATH": str(self.directory / "elements"),
                 "TMPDIR": str(self.directory),
                 "DIB_IMAGE_CACHE": str(self.directory / "cache"),
+                "DIB_VIRTIO_WIN": "virtio-win",
                 **environ,
             },
             capture_output=True,
@@ -91,6 +94,10 @@ def test_built_and_built_again(tmp_path: Path, windows_disks: dict[str, Path]) -
     assert '"Site"=str(1):"none"' in readable(first.export("SOFTWARE", r"\Contoso"))
     assert '"fDenyTSConnections"=dword:00000000' in first.export("SYSTEM", r"\ControlSet001\Control\Terminal Server")
     assert "contoso.txt" in first.names("/Windows/System32")
+    assert '"Start"=dword:00000000' in first.export("SYSTEM", r"\ControlSet001\Services\viostor")
+    assert "oem-netkvm.inf" in first.export("DRIVERS", r"\DriverDatabase\DriverInfFiles")
+    assert {"viostor.sys", "vioscsi.sys"} <= set(first.names("/Windows/System32/drivers"))
+    assert first.mode("/Windows/System32/drivers/viostor.sys") == "0755"
     assert "WINDOWS" not in first.names("/")
     assert first.text("/Contoso/fetched.txt").strip() == "fetched"
     assert first.mode("/Windows/System32/contoso.txt") == "0755"
