@@ -88,7 +88,12 @@ def compare_packages(before: Packages, after: Packages) -> Iterator[PackageChang
 
 
 def _installed(image: OpenImage, guest: LinuxGuest) -> Packages:
-    return packages.installed(guest.files, lambda: rpm.packages(image.appliance, guest))
+    found = packages.installed(guest.files, lambda: rpm.packages(image.appliance, guest, image.scratch))
+    if not found.is_read:
+        raise BaseError(
+            "the packages of the image can't be compared: its rpm database can't be read", where=str(image.path)
+        )
+    return found
 
 
 # -- files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dib_py.errors import TargetError
@@ -65,6 +66,10 @@ class LinuxFiles:
             return b"".join(handle.pread(path, _PIECE, offset) for offset in range(0, size, _PIECE))
 
         return self._appliance.call(look).decode(errors="replace")
+
+    def fetch(self, path: str, destination: Path) -> None:
+        """Copy a file to this machine."""
+        self._appliance.call(lambda g: g.download(path, str(destination)))
 
     def names(self, path: str) -> list[str]:
         """What is in a directory, sorted; nothing where there is none."""

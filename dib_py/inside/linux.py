@@ -41,7 +41,7 @@ class LinuxFacts:
     init: str
     hostname: str
     package_manager: str
-    packages: int
+    packages: int | None  # None where they can't be counted
     cloud_init: CloudInit | None
     guest_agent: bool
     ssh_server: bool
@@ -63,7 +63,7 @@ def inspect(
         init=next((name for path, name in _INITS if files.exists(path)), ""),
         hostname=files.read("/etc/hostname").strip(),
         package_manager=packages.manager,
-        packages=len(packages.versions),
+        packages=len(packages.versions) if packages.is_read else None,
         cloud_init=_cloud_init(files, packages),
         guest_agent=any(map(files.exists, _AGENTS)),
         ssh_server=any(map(files.exists, _SSH_SERVERS)),

@@ -23,14 +23,18 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Packages:
-    """``versions`` are by name, with the architecture where the ``manager`` has packages of several."""
+    """``versions`` are by name, with the architecture where the ``manager`` has packages of several.
+
+    ``is_read`` is False for a database that can't be read here.
+    """
 
     manager: str
     versions: Mapping[str, str]
+    is_read: bool = True
 
 
-def installed(files: Files, ask_rpm: Callable[[], Mapping[str, str]]) -> Packages:
-    """What is installed; ``ask_rpm`` reads a database of rpm's. The manager is "" where none is known."""
+def installed(files: Files, ask_rpm: Callable[[], Mapping[str, str] | None]) -> Packages:
+    """What is installed; ``ask_rpm`` reads a database of rpm, None if it can't. A manager that is not known is ""."""
     if files.exists(DPKG_STATUS):
         return Packages("dpkg", parse_dpkg_status(files.read(DPKG_STATUS)))
     for database in (APK, APK_OF_NOW):
@@ -39,7 +43,8 @@ def installed(files: Files, ask_rpm: Callable[[], Mapping[str, str]]) -> Package
     if local := files.names(PACMAN):
         return Packages("pacman", parse_pacman(local))
     if any(files.exists(path) for path in RPM_DATABASES):
-        return Packages("rpm", ask_rpm())
+        found = ask_rpm()
+        return Packages("rpm", found or {}, is_read=found is not None)
     return Packages("", {})
 
 

@@ -60,11 +60,12 @@ def look(image: OpenImage) -> Report:
         found = (*refusals.installation(facts, {}), *refusals.driver_policy(guest.installation.registry, {}))
         return make(tuple(_volumes(image.appliance, guest)), windows=facts, refusals=found)
     filesystems = tuple(_mounted(image.appliance, guest))
-    return make(filesystems, linux=_linux(image.appliance, guest))
+    return make(filesystems, linux=_linux(image, guest))
 
 
-def _linux(appliance: Appliance, guest: LinuxGuest) -> LinuxFacts:
-    installed = packages.installed(guest.files, lambda: rpm.packages(appliance, guest))
+def _linux(image: OpenImage, guest: LinuxGuest) -> LinuxFacts:
+    appliance = image.appliance
+    installed = packages.installed(guest.files, lambda: rpm.packages(appliance, guest, image.scratch))
     disk = guest.table.partitions[0].device.rstrip("0123456789") if guest.table.partitions else ""
     record = appliance.call(lambda g: g.pread_device(disk, _SECTOR, 0)) if disk else b""
     return linux.inspect(guest.files, guest.found, guest.table, installed, record)

@@ -59,7 +59,8 @@ def _linux(facts: LinuxFacts) -> Iterator[Row]:
     yield "kernels", ", ".join(facts.kernels) or "none"
     yield "init", facts.init
     yield "host name", facts.hostname
-    yield "packages", f"{facts.packages} ({facts.package_manager})" if facts.package_manager else "of no known manager"
+    count = "unknown" if facts.packages is None else facts.packages
+    yield "packages", f"{count} ({facts.package_manager})" if facts.package_manager else "of no known manager"
     if facts.cloud_init is None:
         yield "cloud-init", _NO
     else:

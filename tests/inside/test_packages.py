@@ -51,6 +51,11 @@ def test_rpm(tmp_path: Path, place: str) -> None:
     assert installed(files, lambda: {"bash.x86_64": "5.1-1"}) == Packages("rpm", {"bash.x86_64": "5.1-1"})
 
 
+def test_an_rpm_database_that_cannot_be_read(tmp_path: Path) -> None:
+    files = DirectoryFiles.of(tmp_path, {"var/lib/rpm/Packages": ""})
+    assert installed(files, lambda: None) == Packages("rpm", {}, is_read=False)
+
+
 def test_none(tmp_path: Path) -> None:
     assert installed(DirectoryFiles.of(tmp_path, {"etc/motd": ""}), unasked) == Packages("", {})
 

@@ -120,7 +120,7 @@ def test_json_of_reports_keeps_to_the_schema(tmp_path: Path) -> None:
     checked(told, "inspect.json")
     assert json.loads(told)["windows"]["generation"] == "Windows Server 2019"
     assert json.loads(told)["windows"]["version"] == "10.0.17763.2113"
-    for facts in (LINUX, replace(LINUX, cloud_init=None)):
+    for facts in (LINUX, replace(LINUX, cloud_init=None, packages=None)):
         checked(Report("a.raw", "raw", 1, TABLE, (), linux=facts).json(), "inspect.json")
 
 
