@@ -68,13 +68,14 @@ class BindMount:
 class Record:
     """A step that ran and succeeded.
 
-    ``backing`` is the key of the layer below ("" for the base image or nothing): the parent's, unless that was merged.
-    ``digest`` is the layer file's blake2b, and "" where the layer was merged into a later one, or the step never had one
-    of its own: what it did came into the disk with what followed. ``pending`` is the one that it has once a merge that is under way is done. ``content`` stands for what is in the disk after the step: two
-    runs of one step seldom leave the same bytes, so a layer belongs only on the very run that it was made on, whose
-    content is ``parent_content`` ("" for a first step). Merging changes neither. ``ingredients`` are what the key was
-    made of. ``artefacts`` are the paths in this step's archive, and ``archive`` is the blake2b of that.
-    The store fills in digest, content, parent_content, archive and allocated.
+    ``backing`` is the key of the layer below ("" for the base image or nothing): the parent's, unless that was
+    merged. ``digest`` is the layer file's blake2b, and "" where the layer was merged into a later one, or the step
+    never had one of its own: what it did came into the disk with what followed. ``pending`` is the one that it has
+    once a merge that is under way is done. ``content`` stands for what is in the disk after the step: two runs of
+    one step seldom leave the same bytes, so a layer belongs only on the very run that it was made on, whose content
+    is ``parent_content`` ("" for a first step). Merging changes neither. ``ingredients`` are what the key was made
+    of. ``artefacts`` are the paths in this step's archive, and ``archive`` is the blake2b of that. The store fills
+    in digest, content, parent_content, archive and allocated.
     """
 
     key: str
