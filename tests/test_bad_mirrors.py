@@ -73,7 +73,7 @@ def test_a_bootstrap_from_such_a_mirror(portal: str, how: str, tmp_path: Path) -
     code, output = build(tmp_path, Path(), "debian-minimal", **environ)
     assert code == 1
     last = output.splitlines()[-1]
-    assert f"{mirror} has no bookworm-security: " in last
+    assert f"{mirror} has no trixie-security: " in last
     assert ("refused" if how == "down" else "web page") in last
     assert "08-debootstrap of element debootstrap failed" in output
     assert not list(tmp_path.glob("out*"))

@@ -188,7 +188,6 @@ def plan(found: World, top: Path) -> tuple[Plan, list[dict[str, object]]]:
 
 @settings(
     max_examples=4,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller tree says no more than the name of the change
 )

@@ -286,7 +286,6 @@ def test_the_outcome_is_one_of_diskimage_builders(
     assert ours in theirs
 
 
-@settings(deadline=None)
 @given(catalogs)
 def test_the_order_respects_every_dependency_outside_cycles(elements: dict[str, tuple[set[str], set[str]]]) -> None:
     import networkx

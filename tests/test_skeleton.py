@@ -85,7 +85,7 @@ def test_one_for_windows(tmp_path: Path) -> None:
         Skeleton("x", phases=[POST_INSTALL], windows=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20))
 def test_a_default_is_what_bash_reads(default: str) -> None:
     text = Skeleton("web", variables={"DIB_WEB": default}).files["environment.d/10-web.bash"]

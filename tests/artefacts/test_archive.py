@@ -31,7 +31,7 @@ def _collect(root: Path, before: trees.State, path: Path) -> trees.State:
     return after
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(OPERATIONS, OPERATIONS, OPERATIONS)
 def test_what_is_collected_makes_the_start_what_the_end_was(
     start: list[Operation], first: list[Operation], second: list[Operation]

@@ -418,7 +418,7 @@ def test_a_user_is_told_of_mounts_that_keep_a_directory_from_being_covered(tmp_p
     assert (build.cwd / "x").exists()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(OPERATIONS, OPERATIONS, OPERATIONS)
 def test_replayed_steps_leave_what_the_steps_left(
     start: list[Operation], first: list[Operation], second: list[Operation]

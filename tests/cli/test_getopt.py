@@ -122,7 +122,7 @@ WORDS = st.sampled_from(
 
 
 @pytest.mark.skipif(not shutil.which("getopt"), reason="needs getopt of util-linux")
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(WORDS, max_size=5))
 def test_agrees_with_getopt(argv: list[str]) -> None:
     """Against the program that diskimage-builder itself calls, on its own kind of option table."""

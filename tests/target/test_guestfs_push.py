@@ -39,7 +39,7 @@ def push(pushed: Pushed, guest: Path) -> Push:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="tar gives away files only as root")
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_ROUNDS)
 def test_a_whole_tree_step_by_step(rounds: list[list[Operation]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
@@ -84,7 +84,7 @@ def _seen(root: Path) -> dict[str, object]:
     return snapshot(root, links=False)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @example([], _COMES_AND_GOES)
 @given(OPERATIONS, st.lists(st.tuples(OPERATIONS, st.booleans()), min_size=1, max_size=4))
 def _what_is_above_the_guest(before: list[Operation], rounds: list[tuple[list[Operation], bool]]) -> None:

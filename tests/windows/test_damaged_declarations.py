@@ -33,7 +33,7 @@ KINDS = sorted({declaration.kind.name for declaration in FILES})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     declaration = data.draw(st.sampled_from([one for one in FILES if one.kind.name == kind]))

@@ -25,7 +25,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 
 # the same examples each time: this is about our handling, not a search for what brings hivex itself down
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=30))
 def test_a_damaged_registry_is_an_error_or_none(
     tmp_path_factory: pytest.TempPathFactory, planted: Planted, damage: list[tuple[float, int]]

@@ -160,7 +160,7 @@ def test_the_inf_file_of_wine() -> None:
 REAL = [package(driver, "2k22", "amd64")[f"{driver.inf}.inf"] for driver in DRIVERS]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=400), st.text(alphabet='[]=,;%"\\ \nNT.amd64HKR0x1', max_size=200).map(str.encode)))
 def test_anything_is_an_inf_file_or_an_error(content: bytes) -> None:
     for text in (content, HEAD.encode() + content):
@@ -170,7 +170,7 @@ def test_anything_is_an_inf_file_or_an_error(content: bytes) -> None:
             assert str(error).startswith("viostor.inf")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(REAL), st.data())
 def test_a_damaged_inf_file_is_read_or_an_error(content: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(content)))

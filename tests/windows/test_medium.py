@@ -21,7 +21,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return virtio_media.write_iso(virtio_media.media(["2k22"], ["viostor"]), path).read_bytes()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(st.tuples(st.integers(_FIRST, _LAST), st.integers(0, 255)), max_size=40),
     size=st.integers(0, 200_000),

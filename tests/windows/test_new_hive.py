@@ -119,7 +119,7 @@ def test_what_cannot_be_written_is_an_error() -> None:
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_characters="\\"), min_size=1, max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, st.tuples(st.integers(0, 0xFFFF0012), st.binary(max_size=5000)), max_size=8))
 def test_any_value_comes_back(tmp_path_factory: pytest.TempPathFactory, values: dict[str, tuple[int, bytes]]) -> None:
     wanted = {name: Value(name, kind, data) for name, (kind, data) in values.items()}

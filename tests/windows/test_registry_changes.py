@@ -94,7 +94,7 @@ KEYS = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(KEYS, KEYS)
 def test_what_is_found_makes_one_of_the_other(
     tmp_path_factory: pytest.TempPathFactory, before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]

@@ -228,7 +228,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message:
         unattend.parse(path, {"DIB_BELL": "\a"})
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet="<>/=\"'&; abwcm:ction${DIB_A}\n", max_size=60), st.booleans())
 def test_any_text_is_read_or_refused(tmp_path: Path, text: str, inside: bool) -> None:
     path = tmp_path / "a.xml"

@@ -93,7 +93,7 @@ def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
         node(tmp_path, "action: 1\n").mapping(needs=["port"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet="ab:-[]{}&*!| \n'\"${}DIB_XwhenN=1", max_size=60))
 def test_any_text_is_read_or_refused(tmp_path: Path, text: str) -> None:
     with contextlib.suppress(FileError):
