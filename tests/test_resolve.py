@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py.element import Catalog
@@ -257,7 +257,6 @@ DIB_ERRORS = {
 }
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(catalogs, st.lists(st.sampled_from(NAMES), min_size=1, max_size=3))
 def test_the_outcome_is_one_of_diskimage_builders(
     elements: dict[str, tuple[set[str], set[str]]], asked: list[str]
