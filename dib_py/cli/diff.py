@@ -14,7 +14,7 @@ from dib_py.cli.options import parse
 from dib_py.inside.difference import compare, to_json
 from dib_py.inside.difference_text import lines
 from dib_py.inside.guests import find
-from dib_py.inside.opening import ending_in_order, opened
+from dib_py.inside.opening import check, ending_in_order, opened
 
 DIFFERENT = 1
 TROUBLE = 2
@@ -31,6 +31,8 @@ def command(base: Path, image: Path, as_json: bool) -> int:
     exit code is 0 if nothing differs, 1 if something does, and 2 if that can't be found out.
     """
     settings = parse([], os.environ)
+    for one in (base, image):
+        check(one)
     with ending_in_order(), opened(base, settings) as old:
         before = old, find(old)
         with opened(image, settings) as new:

@@ -40,13 +40,18 @@ class OpenImage:
     scratch: Path
 
 
-@contextmanager
-def opened(path: Path, settings: Settings) -> Iterator[OpenImage]:
-    """Open the image; BaseError for what is none, with its path in front of whatever is wrong with what is inside."""
+def check(path: Path) -> tuple[str, int]:
+    """Format and virtual size (bytes) of an image, which takes no appliance; BaseError for what is none."""
     if not path.is_file():
         what = "is no file" if path.exists() else "does not exist"
         raise BaseError(f"the image {what}", where=str(path))
-    image_format, size = examine(path)
+    return examine(path)
+
+
+@contextmanager
+def opened(path: Path, settings: Settings) -> Iterator[OpenImage]:
+    """Open the image; BaseError for what is none, with its path in front of whatever is wrong with what is inside."""
+    image_format, size = check(path)
     machine = Machine(settings.memory, settings.vcpus, kvm_works(settings.environ).works, network=False)
     with (
         _directory(settings) as directory,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dib_py.cli import main
+from dib_py.inside import opening
 
 
 def made(kind: str, directory: Path) -> Path:
@@ -51,6 +52,18 @@ def test_what_is_no_image(
     assert main(["diff", str(image), str(image)], "dib-py") == 2
     assert message in capsys.readouterr().err
     assert list(records.iterdir()) == []
+
+
+def test_both_images_of_a_diff_are_checked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(510) + b"\x55\xaa" + bytes(1024**2 - 512))
+    launched: list[object] = []
+    monkeypatch.setattr(opening.Appliance, "launch", launched.append)
+    assert main(["diff", str(disk), str(tmp_path / "missing.qcow2")], "dib-py") == 2
+    assert "missing.qcow2: the image does not exist" in capsys.readouterr().err
+    assert launched == []
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
