@@ -21,6 +21,19 @@ _PACKAGES = {"xfs": "libguestfs-xfs"}
 # the appliance has no thin_check, and a pool that is new needs none
 _NEW_POOLS = ("--config", 'global/thin_check_executable=""')
 
+# Whoever watches the disk opens it when sfdisk has closed it, and the kernel reads no table of a disk that is open.
+_PARTITION = r"""
+sfdisk --quiet --wipe always --wipe-partitions always --no-reread "$1"
+for ((left = 40; ; left--)); do
+    udevadm settle 2>/dev/null || :
+    blockdev --rereadpt "$1" 2>/tmp/rereadpt && break
+    if [[ $left = 0 ]]; then
+        cat /tmp/rereadpt >&2
+        exit 1
+    fi
+    sleep 0.25
+done
+"""
 _NODES = 'udevadm settle 2>/dev/null; for n in "$@"; do i=0; until [ -b "$n" ]; do ((++i < 100)); sleep 0.1; done; done'
 
 # $1 disk, $2 its size in bytes: what lies last on it
@@ -195,11 +208,7 @@ def shrink(runner: Runner, disk: str, size: int) -> None:
 def _partition(runner: Runner, layout: Layout, devices: Devices, size: int) -> None:
     assert layout.table is not None
     script = sfdisk_script(layout, size)
-    runner.check(
-        'sfdisk --quiet --wipe always --wipe-partitions always --no-reread "$1"; blockdev --rereadpt "$1"',
-        devices.disk,
-        input=script.encode(),
-    )
+    runner.check(_PARTITION, devices.disk, input=script.encode())
     runner.check(_NODES, *(devices.real(one.name) for one in layout.table.partitions))
 
 
