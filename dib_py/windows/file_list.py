@@ -45,6 +45,12 @@ _KEYS = ("path", *_KINDS, "access", "architecture", "newlines", "encoding", "str
 _BELONGS = {"newlines": "content", "encoding": "content", "strip": "unpack", "member": "medium"}
 _ARCHITECTURES = ("amd64", "x86", "arm64")
 _ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
+# what Windows can't do without, or keeps everybody's files in: only what is inside may be removed
+_STAYING = (
+    "boot bootmgr efi programdata users users/default users/public windows windows/boot windows/inf windows/servicing "
+    "windows/system32 windows/system32/config windows/system32/drivers windows/system32/driverstore windows/syswow64 "
+    "windows/winsxs"
+).split() + ["program files", "program files (x86)"]
 
 
 @dataclass(frozen=True)
@@ -170,8 +176,7 @@ def _unpack(entry: Entry, where: Path, guest: Installation) -> None:
 # -- reading
 def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
     if "remove" in node.mapping():
-        removed = node.mapping(("remove",))["remove"]
-        return Entry(placing.normal_path(removed.text(), node.path, removed.line), line=node.line)
+        return Entry(_removed(node.mapping(("remove",))["remove"]), line=node.line)
     entries = node.mapping(_KEYS, needs=("path",))
     kinds = [kind for kind in _KINDS if kind in entries]
     if len(kinds) != 1:
@@ -209,6 +214,16 @@ def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
         access=access,
         line=node.line,
     )
+
+
+def _removed(node: Node) -> str:
+    if node.text().rstrip("\\/").casefold() in ("", "c:", "%systemdrive%"):
+        raise node.error("all of C: can't be removed", hint="name what is to go: C:\\pagefile.sys")
+    path = placing.normal_path(node.text(), node.path, node.line)
+    if path.casefold() in _STAYING:
+        message = f"{node.text()} can't be removed as a whole: Windows or its users need it"
+        raise node.error(message, hint="name what is to go inside of it")
+    return path
 
 
 def _access(entries: Mapping[str, Node]) -> Access | None:

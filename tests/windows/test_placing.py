@@ -203,6 +203,29 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message:
         listed(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "C:\\",
+        "c:",
+        "/",
+        "%SystemDrive%",
+        "C:\\Windows",
+        "C:/WINDOWS/system32/",
+        "%SystemRoot%\\System32\\config",
+        "%windir%",
+        "C:\\Users",
+        "%ProgramFiles%",
+        "Program Files (x86)",
+    ],
+)
+def test_what_windows_needs_can_not_be_removed(tmp_path: Path, path: str) -> None:
+    with pytest.raises(FileError, match=":2: .*can't be removed"):
+        listed(tmp_path, f"- remove: C:\\pagefile.sys\n- remove: '{path}'\n")
+    inside = f"{path.rstrip('/')}\\inside"
+    assert listed(tmp_path, f"- remove: '{inside}'\n").entries[0].path.endswith("inside")
+
+
 def test_what_a_variable_names_is_looked_for_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here.txt").write_text("x")
     (tmp_path / "element").mkdir()
