@@ -216,8 +216,9 @@ def _with_declarations(plan: Plan) -> Plan:
     from dib_py.windows import declarations, planning  # no other image needs them
 
     planning.refuse(plan)
-    found = [declarations.read(one, plan.environment) for one in declarations.find(plan.elements)]
-    warnings = tuple(text for one in found for text in one.warnings)
+    taken, left_out = planning.taken(plan, declarations.find(plan.elements))
+    found = [declarations.read(one, plan.environment) for one in taken]
+    warnings = (*left_out, *(text for one in found for text in one.warnings))
     return replace(plan, declared={one.declaration.name: one for one in found}, warnings=warnings)
 
 

@@ -20,6 +20,22 @@ _STATE = r"Microsoft\Windows\CurrentVersion\Setup\State"
 _ENVIRONMENT = r"ControlSet001\Control\Session Manager\Environment"
 _BEFORE_SETUP = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 _CONFIG = "Windows/System32/config"
+# that every Windows has
+FOLDERS = (
+    "Program Files",
+    "Program Files (x86)",
+    "ProgramData",
+    "Users",
+    "Users/Default",
+    "Users/Public",
+    "Windows",
+    "Windows/Panther",
+    "Windows/Setup",
+    "Windows/Setup/Scripts",
+    "Windows/System32",
+    "Windows/System32/drivers",
+    "Windows/System32/config",
+)
 USER_HIVE = "Users/Default/NTUSER.DAT"
 
 
@@ -53,8 +69,8 @@ def make(directory: Path, generation: Generation, architecture: str, variables: 
         USER_HIVE: {},
     }
     volume = directory / "C"
+    for name in FOLDERS:
+        (volume / name).mkdir(parents=True, exist_ok=True)
     for path, keys in hives.items():
-        place = volume / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(hive(keys, name=place.name))
+        (volume / path).write_bytes(hive(keys, name=Path(path).name))
     return BlankGuest(open_installation(Directory(volume), None, directory / "hives", variables), volume)

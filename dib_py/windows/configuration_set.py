@@ -3,7 +3,8 @@ r"""What Windows Setup is given on a medium of its own: an answer file for all p
 Setup takes ``Autounattend.xml`` from the root of any removable medium and, as that asks for it, copies what is in
 ``$OEM$`` beside it: ``$$`` to the system root, ``$1`` to C:. Elements that are written for images serve here too: what
 they declare is applied to a guest with nothing in it (:mod:`blank_guest`), and what is in it afterwards is copied.
-Registry keys are imported in the specialize pass, when the hives are the installation's own.
+Registry keys are imported in the specialize pass, when the hives are the installation's own, by a script
+(:mod:`setup_script`) that first gives what was copied the access that it is to have.
 """
 
 from __future__ import annotations
@@ -15,11 +16,19 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from dib_py.windows import answer_file, blank_guest, driver_choice, refusals, reg_file, setup_answers, unattend
-from dib_py.windows.blank_guest import BlankGuest
+from dib_py.windows import (
+    answer_file,
+    blank_guest,
+    driver_choice,
+    refusals,
+    reg_file,
+    setup_answers,
+    setup_script,
+    unattend,
+)
+from dib_py.windows.blank_guest import FOLDERS, BlankGuest
 from dib_py.windows.declarations import Declared
 from dib_py.windows.drivers import Drivers
-from dib_py.windows.firstboot import PLACE as FIRST_BOOT
 from dib_py.windows.hive import Hive, Value
 from dib_py.windows.installation import Installation
 from dib_py.windows.registry import standard_hives
@@ -29,10 +38,12 @@ from dib_py.windows.virtio_media import opened
 
 ANSWER_FILE = "Autounattend.xml"
 DRIVERS = "drivers"  # the directory on the medium
-OURS = r"Setup\dib-py"  # below the system root: what is needed during Setup only
+OURS = "Setup/dib-py"  # below the system root: what is needed until sysprep is through, and removed then
+PREPARE = "prepare.cmd"
 _SYSTEM, _DRIVE = "$OEM$/$$", "$OEM$/$1"
 _MACHINE, _USERS = "machine.reg", "users.reg"
 _DEPLOYED = "unattend.xml"  # for sysprep, which makes the next start read it
+_COMMAND = rf"cmd.exe /d /c %SystemRoot%\Setup\dib-py\{PREPARE}"
 _PROFILE = r"HKEY_USERS\dib-py"  # where the profile of new users is loaded while keys are imported to it
 _CONTROL_SET = "ControlSet001\\"
 _LONG_ROOTS = (("HKLM\\", "HKEY_LOCAL_MACHINE\\"), ("HKU\\", "HKEY_USERS\\"))
@@ -55,7 +66,8 @@ def compose(
 ) -> ConfigurationSet:
     """Put everything into a tree below ``scratch``, an empty directory; DibError for drivers that are missing."""
     tree = scratch / "tree"
-    (tree / _SYSTEM / OURS.replace("\\", "/")).mkdir(parents=True)
+    ours = tree / _SYSTEM / OURS
+    ours.mkdir(parents=True)
     blank = blank_guest.make(scratch / "guest", choices.generation, architecture, variables)
     guest = blank.installation
     before = {file.mounted: _content(guest, file.mounted) for file in _hives(guest)}
@@ -65,11 +77,13 @@ def compose(
         told += _take(one, guest, tree, edits)
     guest.commit()
     edits += _edits_of(guest, before)
-    lines = list(_imports(edits, tree)) + list(_closed(guest))
+    copied = [path for path in sorted(blank.root.rglob("*")) if _is_copied(blank, path)]
+    rights = setup_script.rights(blank.root, copied, OURS)
+    (ours / PREPARE).write_bytes(setup_script.script([*rights, *_imports(edits, ours)]))
     if (tree / DRIVERS).is_dir():
         choices = replace(choices, drivers=DRIVERS)
-    _answers(guest, choices, architecture, lines, tree)
-    _copy(blank, tree)
+    _answers(guest, choices, architecture, tree)
+    _copy(blank, copied, tree)
     return ConfigurationSet(tree, tuple(told))
 
 
@@ -80,8 +94,6 @@ def _take(one: Declared, guest: Installation, tree: Path, edits: list[KeyEdit]) 
         yield from _drivers(value, guest, tree)
     elif kind == "registry":
         edits += value.edits  # as they are: there is nothing yet that a deletion could be seen by
-    elif kind == "boot entries":
-        yield f"{one.declaration.name} is left out: Setup makes the boot entries, and no file can be given for them"
     else:
         one.apply(guest)
 
@@ -123,7 +135,7 @@ def _edits_of(guest: Installation, before: Mapping[str, dict[str, dict[str, Valu
                 yield KeyEdit(f"{file.mounted}\\{path}", new)
 
 
-def _imports(edits: Iterable[KeyEdit], tree: Path) -> Iterator[str]:
+def _imports(edits: Iterable[KeyEdit], directory: Path) -> Iterator[str]:
     """Write the keys to files, and give the commands that import them."""
     machine, users = [], []
     for edit in edits:
@@ -131,17 +143,15 @@ def _imports(edits: Iterable[KeyEdit], tree: Path) -> Iterator[str]:
             users.append(replace(edit, key=_PROFILE + edit.key.removeprefix("HKCU")))
         else:
             machine.append(replace(edit, key=_long(edit.key)))
-    directory = tree / _SYSTEM / OURS.replace("\\", "/")
-    inside = rf"%SystemRoot%\{OURS}"
     for name, wanted in ((_MACHINE, machine), (_USERS, users)):
         if wanted:
             (directory / name).write_bytes(reg_file.write(RegistryEdits(directory / name, tuple(wanted))))
     if machine:
-        yield rf"cmd.exe /d /c reg.exe import {inside}\{_MACHINE}"
+        yield rf'reg.exe import "%~dp0{_MACHINE}"'
     if users:
-        yield rf"cmd.exe /d /c reg.exe load {_PROFILE} %SystemDrive%\Users\Default\NTUSER.DAT"
-        yield rf"cmd.exe /d /c reg.exe import {inside}\{_USERS}"
-        yield rf"cmd.exe /d /c reg.exe unload {_PROFILE}"
+        yield rf'reg.exe load {_PROFILE} "%SystemDrive%\Users\Default\NTUSER.DAT"'
+        yield rf'reg.exe import "%~dp0{_USERS}"'
+        yield rf"reg.exe unload {_PROFILE}"
 
 
 def _long(key: str) -> str:
@@ -153,43 +163,37 @@ def _long(key: str) -> str:
 
 
 # -- files
-def _closed(guest: Installation) -> Iterator[str]:
-    """What nobody but Administrators and SYSTEM may read is copied by Setup with the access of its folder."""
-    if guest.volume.exists(guest.windows(FIRST_BOOT)):
-        place = rf"%SystemRoot%\{FIRST_BOOT}".replace("/", "\\")
-        grants = " ".join(f"/grant:r *{sid}:(OI)(CI)F" for sid in ("S-1-5-18", "S-1-5-32-544"))
-        yield f"cmd.exe /d /c icacls.exe {place} /inheritance:r {grants}"
-
-
-def _copy(blank: BlankGuest, tree: Path) -> None:
-    """All files of the guest but its hives and its answer file, where Setup takes them from."""
+def _is_copied(blank: BlankGuest, path: Path) -> bool:
+    """Whether it was placed there for the installation: no folder of every Windows, no hive, not the answer file."""
     guest = blank.installation
-    root = guest.facts.system_root.strip("/")
-    hives = {file.path.strip("/").casefold() for file in _hives(guest)}
-    left_out = hives | {guest.windows(unattend.PLACE).strip("/").casefold()}
-    for path in sorted(blank.root.rglob("*")):
-        name = path.relative_to(blank.root).as_posix()
-        if path.is_dir() or name.casefold() in left_out:
+    left_out = {*FOLDERS, guest.windows(unattend.PLACE), *(file.path for file in _hives(guest))}
+    name = path.relative_to(blank.root).as_posix()
+    return name.casefold() not in {one.strip("/").casefold() for one in left_out}
+
+
+def _copy(blank: BlankGuest, copied: Iterable[Path], tree: Path) -> None:
+    for path in copied:
+        if path.is_dir():
             continue
-        top, _, rest = name.partition("/")
-        place = tree / _SYSTEM / rest if top.casefold() == root.casefold() else tree / _DRIVE / name
+        name = path.relative_to(blank.root)
+        windows = name.parts[0].casefold() == "windows"
+        place = tree / _SYSTEM / Path(*name.parts[1:]) if windows else tree / _DRIVE / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
 
 
 # -- the answer file
-def _answers(guest: Installation, choices: SetupChoices, architecture: str, lines: list[str], tree: Path) -> None:
+def _answers(guest: Installation, choices: SetupChoices, architecture: str, tree: Path) -> None:
     """Setup's own answers, and those of the elements; the latter alone as well, for what sysprep is to be given."""
     place = guest.windows(unattend.PLACE)
     wanted: ET.Element | None = None
     if guest.volume.exists(place):
         content = guest.volume.read(place)
         wanted = answer_file.read_ours(content)
-        (tree / _SYSTEM / OURS.replace("\\", "/") / _DEPLOYED).write_bytes(content)
+        (tree / _SYSTEM / OURS / _DEPLOYED).write_bytes(content)
     root = answer_file.empty()
     answer_file.merge(root, setup_answers.answers(choices), architecture)
-    if lines:
-        answer_file.merge(root, setup_answers.commands("specialize", lines), architecture)
+    answer_file.merge(root, setup_answers.commands("specialize", [_COMMAND]), architecture)
     if wanted is not None:
         answer_file.merge(root, wanted, architecture)
     (tree / ANSWER_FILE).write_bytes(answer_file.written(root))

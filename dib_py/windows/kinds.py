@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dib_py.phases import INSTALL, POST_INSTALL, PRE_INSTALL, Phase
 
+BOOT_ENTRIES = "boot entries"
 FAMILY = "windows"  # what the operating system's element says in its os-family
 
 
@@ -46,7 +47,7 @@ KINDS = (
     Kind("registry", "registry.d", INSTALL, "reg_file", (".reg",)),
     Kind("registry", "registry.d", INSTALL, "reg_yaml", (".yaml",)),
     Kind("firewall", "firewall.yaml", INSTALL, "firewall"),
-    Kind("boot entries", "bcd.yaml", POST_INSTALL, "bcd"),
+    Kind(BOOT_ENTRIES, "bcd.yaml", POST_INSTALL, "bcd"),
     Kind("answer file", "unattend.d", POST_INSTALL, "unattend", (".xml",)),
     Kind("first boot", "firstboot.d", POST_INSTALL, "firstboot", (".cmd", ".ps1")),
 )

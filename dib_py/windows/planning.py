@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dib_py.errors import BaseError, DiskError, UsageError
 from dib_py.plan import SETUP_MEDIA
+from dib_py.windows.kinds import BOOT_ENTRIES
 from dib_py.windows.setup_answers import SetupChoices
 
 if TYPE_CHECKING:
     from dib_py.plan import Plan
+    from dib_py.windows.declarations import Declaration
 
+DEFAULT_TYPES = ("qcow2",)
 _ONE_OFFS = {
     "run": "an element's firstboot.d has scripts for the first start",
     "copy-in": "an element's files/ has what is to be placed",
     "root-password": "the element admin-password is for that",
 }
+
+
+def taken(plan: Plan, declarations: Iterable[Declaration]) -> tuple[list[Declaration], list[str]]:
+    """The declarations that are for what the plan makes, and what is to be said of the others."""
+    found, told = [], []
+    for one in declarations:
+        if plan.makes_media and one.kind.name == BOOT_ENTRIES:
+            told.append(f"{one.name} is left out: Setup makes the boot entries, and no file can be given for them")
+        else:
+            found.append(one)
+    return found, told
 
 
 def _refuse_for_media(plan: Plan) -> None:
@@ -25,6 +40,11 @@ def _refuse_for_media(plan: Plan) -> None:
             hint=f"leave --base (DIB_LOCAL_IMAGE) out, or name windows in the place of {SETUP_MEDIA}",
         )
     SetupChoices.of(plan.environment)
+    if plan.settings.image_types != DEFAULT_TYPES:
+        named = ",".join(plan.settings.image_types)
+        raise UsageError(f"-t {named}: {SETUP_MEDIA} makes an ISO, and no image", hint="leave -t out")
+    if plan.settings.verify:
+        raise UsageError(f"--verify: {SETUP_MEDIA} makes no image that could be booted", hint="leave --verify out")
     if (size := plan.settings.image_size) is not None:
         raise UsageError(
             f"--image-size {size}: {SETUP_MEDIA} makes no disk", hint="Windows Setup takes all of its disk"

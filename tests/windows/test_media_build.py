@@ -60,6 +60,8 @@ def test_one_command_makes_the_medium_and_says_how_to_use_it(tmp_path: Path, med
         ((), {"DIB_WINDOWS_GENERATION": "11", "DIB_WINDOWS_DISK_SIZE": "much"}, "'much' is no size"),
         (("--base", "x.qcow2"), {"DIB_WINDOWS_GENERATION": "11"}, "starts from no image"),
         (("windows",), {"DIB_WINDOWS_GENERATION": "11"}, "two operating systems: windows and windows-autounattend"),
+        (("-t", "raw"), {"DIB_WINDOWS_GENERATION": "11"}, "makes an ISO"),
+        (("--verify",), {"DIB_WINDOWS_GENERATION": "11"}, "no image that could be booted"),
         (("-o", "missing/x"), {"DIB_WINDOWS_GENERATION": "11"}, "missing does not exist"),
     ],
 )
@@ -70,3 +72,10 @@ def test_what_makes_no_medium_is_said_before_anything_starts(
     assert done.returncode == 1
     assert told in done.stderr
     assert not list(tmp_path.glob("*.iso"))
+
+
+def test_boot_entries_are_left_out_of_the_plan_and_told(tmp_path: Path) -> None:
+    done = run(tmp_path, "plan", "-o", "x", "windows-autounattend", "ems", DIB_WINDOWS_GENERATION="11")
+    assert done.returncode == 0, done.stderr
+    assert "ems/bcd.yaml is left out" in done.stderr
+    assert "ems/bcd.yaml" not in done.stdout

@@ -1,16 +1,26 @@
 @echo off
-rem The last one: sysprep makes an image of the installation and switches it off.
+rem The last one: sysprep makes an image of the installation, and Windows is switched off.
 setlocal EnableExtensions DisableDelayedExpansion
-if not "%DIB_WINDOWS_SYSPREP%"=="1" exit /b 0
-rem sysprep may end Windows before this is noted as done: what is made of the image must not do it again
+set "OURS=%SystemRoot%\Setup\dib-py"
+if not "%DIB_WINDOWS_SYSPREP%"=="1" goto tidy
+rem Windows may end before this is noted as done: what is made of the image must not do it again
 set "BEGUN=%DIB_FIRSTBOOT%sysprep-begun.txt"
-if exist "%BEGUN%" exit /b 0
-set "ANSWERS=%SystemRoot%\Setup\dib-py\unattend.xml"
+if exist "%BEGUN%" goto tidy
 set "GIVEN="
-if exist "%ANSWERS%" set "GIVEN=/unattend:%ANSWERS%"
+if exist "%OURS%\unattend.xml" set "GIVEN=/unattend:%OURS%\unattend.xml"
 >"%BEGUN%" echo begun
-"%SystemRoot%\System32\Sysprep\sysprep.exe" /generalize /oobe /shutdown /quiet %GIVEN%
-if not errorlevel 1 exit /b 0
+"%SystemRoot%\System32\Sysprep\sysprep.exe" /generalize /oobe /quit /quiet %GIVEN%
+if errorlevel 1 goto failed
+rem sysprep has its own copy of the answers, which Windows strikes passwords out of
+if exist "%OURS%" rmdir /s /q "%OURS%"
+"%SystemRoot%\System32\shutdown.exe" /s /t 10
+exit /b 0
+
+:failed
 set "CODE=%ERRORLEVEL%"
 del "%BEGUN%"
 exit /b %CODE%
+
+:tidy
+if exist "%OURS%" rmdir /s /q "%OURS%"
+exit /b 0
