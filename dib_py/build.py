@@ -27,7 +27,7 @@ from dib_py.layers.merge import LONGEST, merge_long
 from dib_py.layers.outputs import Outputs
 from dib_py.layers.store import Store
 from dib_py.layers.walk import Walk, as_far
-from dib_py.obstacles import doubts, obstacles
+from dib_py.obstacles import check_outputs, doubts, obstacles
 from dib_py.opening import Beginning, Opening
 from dib_py.phases import Side
 from dib_py.plan import NO_FINAL_IMAGE, Plan
@@ -39,7 +39,6 @@ from dib_py.verify import accept
 
 # what the engine has in a build's directory, beside the hooks
 OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements", "hives")
-WINDOWS_IS_A_DISK = "Windows, whose files are no system without their disk"
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 
 
@@ -71,14 +70,13 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
         events.warning(doubt)
     refuse_foreign(settings.arch)  # before anything is fetched
     guest.authorities(settings.ca_bundle, settings.environ)
+    check_outputs(plan)
     if plan.makes_media:
         from dib_py.windows import media_build  # no other build needs it
 
         return media_build.build(plan, settings, subscribers)
     if settings.breakpoints:
         os.close(isolation.open_terminal())  # known to be there before anything starts
-    output.check_output(settings, WINDOWS_IS_A_DISK if plan.is_for_windows else "")
-    accept.check_formats(settings)
     base = obtain(plan.base, settings, events) if plan.base else None
     with ExitStack() as stack:
         kept = None

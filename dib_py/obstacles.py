@@ -7,16 +7,29 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dib_py import output
 from dib_py.doctor import PROGRAMS, Machine
 from dib_py.errors import DibError, HostError, TargetError
 from dib_py.host_files import named_bootstrappers
+from dib_py.output.beside import check_directory
 from dib_py.phases import ROOT
 from dib_py.plan import Plan, Step
 from dib_py.settings import Settings
 from dib_py.target.choose import refuse_foreign
+from dib_py.verify import accept
 
 # texts that name these mean those of the guest, as often as not
 _GUESTS_TOO = frozenset({"dnf", "yum", "zypper"})
+_WINDOWS_IS_A_DISK = "Windows, whose files are no system without their disk"
+
+
+def check_outputs(plan: Plan) -> None:
+    """Raise UsageError for results that nobody could write, OutputError or HostError for those that can't be here."""
+    if plan.makes_media:
+        check_directory(Path(plan.outputs[0].path))
+        return
+    output.check_output(plan.settings, _WINDOWS_IS_A_DISK if plan.is_for_windows else "")
+    accept.check_formats(plan.settings)
 
 
 def obstacles(plan: Plan, steps: Iterable[Step]) -> Iterator[DibError]:

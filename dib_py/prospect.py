@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 from dib_py import epoch
 from dib_py.base.known import known_digest
-from dib_py.errors import HostError
+from dib_py.errors import HostError, OutputError
 from dib_py.explain import FOLLOWS, Why, explain
 from dib_py.layers.integrity import Broken
 from dib_py.layers.keeping import lenders
 from dib_py.layers.record import Record
 from dib_py.layers.store import Store, store_directory
 from dib_py.layers.walk import Walk, walk
+from dib_py.obstacles import check_outputs
 from dib_py.plan import DECLARATION, Plan, Step, make_plan
 from dib_py.settings import Settings
 from dib_py.step_keys import StepKeys
@@ -38,12 +39,13 @@ class Outlook:
 class Prospect:
     """What a build would do now. ``outlooks`` has steps that hooks added when they ran, too, and the closing one.
 
-    ``trouble`` says why the store can't be used, if it can't.
+    ``trouble`` says why the store can't be used, if it can't, and ``unwritable`` why the results can't be written here.
     """
 
     plan: Plan
     outlooks: tuple[Outlook, ...]
     trouble: str = ""
+    unwritable: str = ""
 
     @property
     def hits(self) -> int:
@@ -71,6 +73,7 @@ def look(settings: Settings) -> Prospect:
     store, trouble = _store(settings)
     fresh = epoch.find(settings, store.directory if store else None)
     plan = make_plan(settings, secret=store.secret if store else None, epoch=fresh, keyed=False)
+    unwritable = _unwritable(plan)
     base = known_digest(plan.base, settings) if plan.base else ""
     keys = StepKeys(plan, epoch=fresh, secret=store.secret if store else None, base_digest=base)
     found = walk(plan, keys, store)
@@ -80,7 +83,16 @@ def look(settings: Settings) -> Prospect:
             store, found = other, theirs
     known = {(one.step.phase, one.step.name): one.ingredients.key for one in found.steps}
     steps = tuple(replace(step, key=known.get((step.phase, step.name), "")) for step in plan.steps)
-    return Prospect(replace(plan, steps=steps), tuple(_outlooks(plan, found, store, base)), trouble)
+    return Prospect(replace(plan, steps=steps), tuple(_outlooks(plan, found, store, base)), trouble, unwritable)
+
+
+def _unwritable(plan: Plan) -> str:
+    """Why this machine can't write the results; UsageError for those that none could."""
+    try:
+        check_outputs(plan)
+    except (HostError, OutputError) as error:
+        return str(error)
+    return ""
 
 
 def _store(settings: Settings) -> tuple[Store | None, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dib_py.element import Catalog
-from dib_py.obstacles import doubts, obstacles
+from dib_py.errors import UsageError
+from dib_py.obstacles import check_outputs, doubts, obstacles
 from dib_py.plan import Plan, make_plan
 from dib_py.settings import Settings
 
@@ -85,3 +86,28 @@ def test_a_plan_for_another_machine_says_so_and_a_build_of_it_is_refused(element
         assert f"warning: a build here would be refused: {said}" in done.stderr
     done = run("-o", "x")
     assert done.returncode == 1 and said in done.stderr
+
+
+def test_a_plan_refuses_the_results_that_a_build_refuses(elements: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ELEMENTS_PATH": str(elements)}
+        command = [sys.executable, "-m", "dib_py", *words, "-n", "mine"]
+        return subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True)
+
+    for words, said in (
+        (["-t", "bogus"], "unknown output format 'bogus'"),
+        (["-t", "tar", "--verify"], "--verify boots an image"),
+    ):
+        for command in (["plan"], ["explain"], ["-o", "x"]):
+            done = run(*command, *words)
+            assert (done.returncode, said in done.stderr, done.stdout) == (1, True, "")
+    elsewhere = run("plan", "-o", "nowhere/x")
+    assert elsewhere.returncode == 0
+    assert "warning: a build here would be refused: the output directory nowhere does not exist" in elsewhere.stderr
+
+
+def test_windows_is_not_its_files() -> None:
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/root"}
+    settings = Settings(elements=("windows",), base="/image.qcow2", image_types=("tar",), environ=environ)
+    with pytest.raises(UsageError, match="-t tar has the files of an image, and this is Windows"):
+        check_outputs(make_plan(settings, keyed=False))

@@ -458,3 +458,16 @@ def test_fifty_elements_are_planned_in_time() -> None:
         assert done.returncode == 0, done.stderr
     assert "root.d (host)" in done.stdout
     assert min(times) < 0.7
+
+
+def test_a_plan_says_what_is_verified(tmp_path: Path) -> None:
+    def told(made: Plan) -> str:
+        text = " ".join("\n".join(lines(made)).split())
+        return text[text.index("verify ") :] if "verify " in text else ""
+
+    assert told(plan("frost")) == ""
+    assert told(plan("frost", verify=True)).startswith(
+        "verify the image is booted, and takes its name only if it passes profile openstack: "
+    )
+    windows = Settings(elements=("windows",), base="/x.qcow2", verify=True, environ={"PATH": os.environ["PATH"]})
+    assert "images of Windows can't be booted here" in told(make_plan(windows, keyed=False))

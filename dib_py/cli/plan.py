@@ -14,7 +14,7 @@ from dib_py.disk.size import shown as shown_size
 from dib_py.layers.walk import CLOSING
 from dib_py.obstacles import doubts, obstacles
 from dib_py.phases import ROOT
-from dib_py.plan import DECLARATION, Plan, Step
+from dib_py.plan import DECLARATION, NO_FINAL_IMAGE, Plan, Step
 from dib_py.plan_json import to_json
 from dib_py.prospect import Prospect, look
 from dib_py.secrets import MASKED
@@ -42,7 +42,8 @@ def command(settings: Settings, as_json: bool) -> None:
 def warn(prospect: Prospect) -> None:
     """Say on standard error what may go wrong with a build of this, and what would end it here."""
     plan = prospect.plan
-    refused = [f"a build here would be refused: {why}" for why in obstacles(plan, prospect.left)]
+    hindrances = filter(None, [prospect.unwritable, *map(str, obstacles(plan, prospect.left))])
+    refused = [f"a build here would be refused: {why}" for why in hindrances]
     for warning in (*plan.warnings, *doubts(plan), *refused, *filter(None, [prospect.trouble])):
         click.echo(f"dib-py: warning: {plan.mask(warning)}", err=True)
 
@@ -53,6 +54,8 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from _field("elements", " ".join(element.name for element in plan.elements) or "none")
     for output in plan.outputs:
         yield from _field("output", f"{output.path} ({output.format})" if output.path else output.format)
+    if plan.settings.verify:
+        yield from _field("verify", _verification(plan))
     if plan.packages.slots:
         yield ""
         yield from _packages(plan)
@@ -92,6 +95,21 @@ def _disk(layout: Layout) -> str:
     filesystems = ", ".join(f"{fs.type} {fs.mount_point}" if fs.mount_point else fs.type for fs in layout.filesystems)
     table = f"{layout.table.label}: " if layout.table else "unpartitioned: "
     return f"disk, {table}{filesystems}, from {layout.source}"
+
+
+def _verification(plan: Plan) -> str:
+    """What --verify does with the image of this plan."""
+    if plan.makes_media:
+        return "nothing: a medium for Windows Setup is no image that boots"
+    if not plan.outputs:
+        return f"nothing: no image is written, as there is {NO_FINAL_IMAGE}"
+    from dib_py.verify import choice  # loads every check, which other plans need not
+
+    profile = choice.DEFAULT_PROFILE
+    if plan.is_for_windows:
+        return f"profile {profile}, as far as it can be read from the disk: images of Windows can't be booted here"
+    names = " ".join(check.name for check in choice.of_profile(profile, choice.known()))
+    return f"the image is booted, and takes its name only if it passes profile {profile}: {names}"
 
 
 def _packages(plan: Plan) -> Iterator[str]:

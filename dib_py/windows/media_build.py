@@ -12,7 +12,7 @@ from dib_py import supervisor
 from dib_py.environment import DiskFacts, Places, architecture, build_variables
 from dib_py.errors import TargetError
 from dib_py.events import NO_TARGET, BuildFinished, BuildStarted, OutputWritten, Subscriber
-from dib_py.output.beside import Partial, check_directory
+from dib_py.output.beside import Partial
 from dib_py.phase_run import PhaseRun, Surroundings
 from dib_py.phases import EXTRA_DATA
 from dib_py.plan import Plan
@@ -30,7 +30,6 @@ _MEDIA = "windows.iso"  # in commands, where nobody has said what the media are 
 
 def build(plan: Plan, settings: Settings, subscribers: Iterable[Subscriber]) -> int:
     """Write the medium and return the exit code; DibError for what is wrong before work starts."""
-    check_directory(Path(plan.outputs[0].path))
     supervisor.check_build_root(settings)
     return supervisor.run(functools.partial(_work, plan, settings), settings, tuple(subscribers))
 
