@@ -161,10 +161,10 @@ class StorageDaemon:
             return self._call(self._client.execute(command, sent or None), _COMMAND_TIMEOUT)
         except ExecuteError as error:
             raise DiskError(f"storage daemon: {command}: {error}") from error
+        except FutureTimeout as error:  # first: from Python 3.11 on it is an OSError
+            raise DiskError(f"storage daemon: {command}: no answer within {_COMMAND_TIMEOUT:g} s") from error
         except (ExecInterruptedError, StateError, EOFError, OSError) as error:
             raise DiskError(f"storage daemon: {command}: the daemon has ended{self._tail()}") from error
-        except FutureTimeout as error:
-            raise DiskError(f"storage daemon: {command}: no answer within {_COMMAND_TIMEOUT:g} s") from error
 
     def run_job(self, command: str, **arguments: Any) -> None:
         """Start a background job with ``command`` and wait for its end; DiskError with the job's own words."""

@@ -153,7 +153,9 @@ class Offline:
         before = set(self.call(lambda g: g.list_devices()))
         try:
             asyncio.run(asyncio.wait_for(self._plug_in(overlay), _PLUGGED))
-        except (QMPError, OSError, TimeoutError, asyncio.TimeoutError) as error:
+        except (TimeoutError, asyncio.TimeoutError) as error:  # first: it is an OSError that says nothing
+            raise Unreachable(f"the appliance's qemu did not take the machine's disk within {_PLUGGED:g} s") from error
+        except (QMPError, OSError) as error:
             raise Unreachable(f"the machine's disk can't be given to the appliance: {error}") from error
         for _ in range(int(_PLUGGED / _POLL)):
             new = sorted(set(self.call(lambda g: g.list_devices())) - before)

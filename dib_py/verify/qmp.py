@@ -14,7 +14,7 @@ from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 
 from dib_py.errors import HostError
 
-_TIMEOUT = 20.0  # seconds for one command: qemu answers between two instructions of the guest
+_TIMEOUT = 60.0  # seconds for one command: qemu answers at once, unless the machine that it runs on is busy
 
 T = TypeVar("T")
 
@@ -73,8 +73,8 @@ class Qmp:
             return future.result(_TIMEOUT)
         except ExecuteError as error:
             raise HostError(f"qemu: {error}") from error
-        except (QMPError, OSError, EOFError) as error:
-            raise HostError("qemu has ended") from error
-        except FutureTimeout as error:
+        except FutureTimeout as error:  # first: from Python 3.11 on it is an OSError
             future.cancel()
             raise HostError(f"qemu did not answer within {_TIMEOUT:g} s") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise HostError("qemu has ended") from error

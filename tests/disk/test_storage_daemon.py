@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dib_py.disk import storage_daemon
 from dib_py.disk.storage_daemon import LOG_NAME, StorageDaemon, spawn
 from dib_py.errors import DiskError, HostError
 
@@ -58,6 +59,16 @@ def test_its_last_words_are_in_the_error(daemon: Any) -> None:
     daemon.process.wait()
     with pytest.raises(DiskError, match=r"query-jobs: the daemon has ended:\ntwo\nthree\nfour\nfive\nsix$"):
         daemon.client.execute("query-jobs")
+
+
+def test_one_that_is_slow_is_not_said_to_have_ended(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(storage_daemon, "_COMMAND_TIMEOUT", 0.1)
+    try:
+        with pytest.raises(DiskError, match=r"query-jobs: no answer within 0\.1 s$"):
+            daemon.client.execute("query-jobs")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
 
 
 def test_commands_from_many_threads(daemon: Any) -> None:
