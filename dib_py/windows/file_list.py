@@ -47,10 +47,11 @@ _ARCHITECTURES = ("amd64", "x86", "arm64")
 _ENCODINGS = ("utf-8", "utf-8-sig", "utf-16")
 # what Windows can't do without, or keeps everybody's files in: only what is inside may be removed
 _STAYING = (
-    "boot bootmgr efi programdata users users/default users/public windows windows/boot windows/inf windows/servicing "
-    "windows/system32 windows/system32/config windows/system32/drivers windows/system32/driverstore windows/syswow64 "
-    "windows/winsxs"
-).split() + ["program files", "program files (x86)"]
+    *("boot", "bootmgr", "efi", "program files", "program files (x86)", "programdata"),
+    *("users", "users/default", "users/public"),
+    *("windows", "windows/boot", "windows/inf", "windows/servicing", "windows/syswow64", "windows/winsxs"),
+    *("windows/system32", "windows/system32/config", "windows/system32/drivers", "windows/system32/driverstore"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-r"""``requires.yaml``: what an image has to be before an element's other files make sense of it.
+r"""``requires.yaml``: what an image has to be, and variables have to hold, for an element's other files to make sense.
 
 ::
 
@@ -10,8 +10,14 @@ r"""``requires.yaml``: what an image has to be before an element's other files m
     - least-version: 10.0                # of NT: 6.2 is Windows 8, 6.3 is 8.1
     - exists: '%SystemRoot%\System32\Sysprep\sysprep.exe'
     - absent: C:\Windows.old
+    - variable: DIB_TIMEZONE             # if it is set and not empty
+      form: time-zone                    # computer-name, locale, product-key, time-zone
+    - variable: DIB_CITY
+      matches: '[A-Z]{3}'                # a regular expression for all of it
+      remedy: three capitals, as in ZRH
 
-Each entry is looked at before anything is changed. ``because`` and ``remedy`` are told where it does not hold.
+Each entry is looked at before anything is changed, variables already when the plan is made. ``because`` and ``remedy``
+are told where it does not hold.
 """
 
 from __future__ import annotations
@@ -22,14 +28,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dib_py.secrets import is_secret
 from dib_py.windows import placing, refusals
 from dib_py.windows.refusals import Refusal
+from dib_py.windows.variable_forms import FORMS
 from dib_py.windows.yaml_node import Node, read
 
 if TYPE_CHECKING:
     from dib_py.windows.installation import Installation
 
 _TOLD = ("because", "remedy")
+_VARIABLE = "variable"
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,15 @@ class Requirements:
 
 
 def parse(path: Path, variables: Mapping[str, str]) -> Requirements:
-    """What ``requires.yaml`` asks for; FileError with the line for what is wrong."""
+    """What ``requires.yaml`` asks of an image; FileError with the line for what is wrong, also with a variable."""
     root = read(path, variables)
-    return Requirements(path, tuple(_requirement(node) for node in (() if root.is_nothing else root.sequence())))
+    requirements = []
+    for node in () if root.is_nothing else root.sequence():
+        if _VARIABLE in node.mapping():
+            _check_variable(node, variables)
+        else:
+            requirements.append(_requirement(node))
+    return Requirements(path, tuple(requirements))
 
 
 def check(wanted: Requirements, guest: Installation) -> None:
@@ -107,10 +122,11 @@ _HOLDS: Mapping[str, Callable[[tuple[str, ...], Installation], bool]] = {
 
 
 def _requirement(node: Node) -> Requirement:
-    entries = node.mapping((*_HOLDS, *_TOLD))
+    entries = node.mapping((*_HOLDS, *_TOLD, _VARIABLE))
     kinds = [kind for kind in _HOLDS if kind in entries]
     if len(kinds) != 1:
-        raise node.error(f"one condition each, not {' and '.join(kinds) or 'none'}", hint=", ".join(_HOLDS))
+        known = ", ".join((*_HOLDS, _VARIABLE))
+        raise node.error(f"one condition each, not {' and '.join(kinds) or 'none'}", hint=known)
     [kind] = kinds
     told = {name: entries[name].text() for name in _TOLD if name in entries}
     return Requirement(kind, _value(kind, entries[kind]), told.get("because", ""), told.get("remedy", ""))
@@ -126,3 +142,37 @@ def _value(kind: str, node: Node) -> tuple[str, ...]:
             raise node.error(f"{node.value!r} is no version of NT", hint="6.2 is Windows 8, 10.0 is Windows 10")
         return (node.text(),)
     return (placing.normal_path(node.text(), node.path, node.line),)
+
+
+def _check_variable(node: Node, variables: Mapping[str, str]) -> None:
+    """FileError for a variable that holds what it can't."""
+    entries = node.mapping((_VARIABLE, "form", "matches", *_TOLD))
+    name = entries[_VARIABLE].text()
+    remedy = entries["remedy"].text() if "remedy" in entries else ""
+    if ("form" in entries) == ("matches" in entries):
+        raise node.error("either form or matches says what a variable may hold")
+    value = variables.get(name, "")
+    if "form" in entries:
+        what, advice = _form(entries["form"], value)
+    else:
+        what, advice = _match(entries["matches"], value)
+    if value and advice:
+        shown = "" if is_secret(name) else f" '{value}',"
+        because = f": {entries['because'].text()}" if "because" in entries else ""
+        raise node.error(f"{name} is{shown} not {what}{because}", hint=remedy or advice)
+
+
+def _form(node: Node, value: str) -> tuple[str, str]:
+    """What is wanted, and what is to be told of a value that is something else."""
+    form = FORMS.get(node.text())
+    if form is None:
+        raise node.error(f"{node.value!r} is no form", hint=f"there are {', '.join(FORMS)}")
+    return form.what, form.advice(value)
+
+
+def _match(node: Node, value: str) -> tuple[str, str]:
+    try:
+        holds = re.fullmatch(node.text(), value) is not None
+    except re.error as error:
+        raise node.error(f"{node.value!r} is no regular expression: {error}") from error
+    return "what the element can use", "" if holds else f"it has to match {node.text()}"

@@ -161,6 +161,7 @@ SETTINGS: list[tuple[str, dict[str, str], dict[tuple[str, str], object]]] = [
         },
     ),
 ]
+PRODUCT_KEY = "VDYBN-27WPP-V4HQT-9VMD4-VMK7H"
 GUESTS = {
     "2022": Guest("2022"),
     "7-complete": Guest("7", uefi=False, image_state=COMPLETE, control_set=2, default_control_set=3),
@@ -218,6 +219,14 @@ def test_every_control_set_gets_the_settings(tmp_path: Path) -> None:
         ("admin-password", {}, "DIB_ADMIN_PASSWORD is not set"),
         ("cloudbase-init", {}, "DIB_CLOUDBASE_INIT_MSI is not set"),
         ("qga", {"DIB_VIRTIO_WIN": "/nowhere"}, "nowhere"),
+        ("timezone", {"DIB_TIMEZONE": "Europe/Berlin"}, "not one of Windows' time zones"),
+        ("locale", {"DIB_LOCALE": "deutsch"}, "DIB_LOCALE is 'deutsch', not"),
+        ("product-key", {"DIB_PRODUCT_KEY": "AAAA"}, "DIB_PRODUCT_KEY is not a product key"),
+        ("unattend", {"DIB_TIMEZONE": "Berlin"}, "not one of Windows' time zones"),
+        ("unattend", {"DIB_COMPUTER_NAME": "a" * 16}, "not a computer's name"),
+        ("unattend", {"DIB_LOCALE_UI": "deutsch"}, "DIB_LOCALE_UI is 'deutsch', not"),
+        ("unattend", {"DIB_PRODUCT_KEY": "AAAA"}, "DIB_PRODUCT_KEY is not a product key"),
+        ("windows-autounattend", {"DIB_LOCALE": "deutsch"}, "DIB_LOCALE is 'deutsch', not"),
         ("firstboot", {"DIB_FIRSTBOOT_TRIES": "x"}, "DIB_FIRSTBOOT_TRIES is 'x'"),
     ],
 )
@@ -369,13 +378,17 @@ def answers(one: Subject) -> str:
 def test_the_answer_file_answers_all_that_is_asked(tmp_path: Path) -> None:
     one = subject(tmp_path)
     one.apply(
-        "unattend", "admin-password", DIB_ADMIN_PASSWORD="P@ssw0rd", DIB_COMPUTER_NAME="win", DIB_PRODUCT_KEY="A-B"
+        "unattend",
+        "admin-password",
+        DIB_ADMIN_PASSWORD="P@ssw0rd",
+        DIB_COMPUTER_NAME="win",
+        DIB_PRODUCT_KEY=PRODUCT_KEY,
     )
     text = answers(one)
     for part in (
         "<ComputerName>win</ComputerName>",
         "<TimeZone>UTC</TimeZone>",
-        "<ProductKey>A-B</ProductKey>",
+        f"<ProductKey>{PRODUCT_KEY}</ProductKey>",
         "<fDenyTSConnections>false</fDenyTSConnections>",
         "<Group>@FirewallAPI.dll,-28752</Group>",
         "<Extend>true</Extend>",
@@ -387,7 +400,11 @@ def test_the_answer_file_answers_all_that_is_asked(tmp_path: Path) -> None:
     assert "P@ssw0rd" not in text
     first = one.state()
     one.apply(
-        "unattend", "admin-password", DIB_ADMIN_PASSWORD="P@ssw0rd", DIB_COMPUTER_NAME="win", DIB_PRODUCT_KEY="A-B"
+        "unattend",
+        "admin-password",
+        DIB_ADMIN_PASSWORD="P@ssw0rd",
+        DIB_COMPUTER_NAME="win",
+        DIB_PRODUCT_KEY=PRODUCT_KEY,
     )
     assert one.state() == first
 

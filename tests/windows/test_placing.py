@@ -220,7 +220,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message:
     ],
 )
 def test_what_windows_needs_can_not_be_removed(tmp_path: Path, path: str) -> None:
-    with pytest.raises(FileError, match=":2: .*can't be removed"):
+    with pytest.raises(FileError, match=r":2: .*can't be removed"):
         listed(tmp_path, f"- remove: C:\\pagefile.sys\n- remove: '{path}'\n")
     inside = f"{path.rstrip('/')}\\inside"
     assert listed(tmp_path, f"- remove: '{inside}'\n").entries[0].path.endswith("inside")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from tests.windows.applying import subject
 from tests.windows.phony import COMPLETE, Guest
 
 
-def required(tmp_path: Path, text: str) -> requirements.Requirements:
+def required(tmp_path: Path, text: str, **variables: str) -> requirements.Requirements:
     path = tmp_path / "tools" / "requires.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    return requirements.parse(path, {})
+    return requirements.parse(path, variables)
 
 
 @pytest.mark.parametrize(
@@ -66,5 +67,80 @@ def test_all_that_is_wrong_is_told_together(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(FileError, match=message):
+        required(tmp_path, text)
+
+
+# -- variables
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("time-zone", "W. Europe Standard Time"),
+        ("time-zone", "UTC"),
+        ("time-zone", "Pacific Standard Time_dstoff"),
+        ("locale", "de-CH"),
+        ("locale", "sr-Latn-RS"),
+        ("locale", "es-419"),
+        ("locale", "ca-ES-valencia"),
+        ("computer-name", "*"),
+        ("computer-name", "web-01"),
+        ("computer-name", "ABCDEFGHIJKLMNO"),
+        ("product-key", "VDYBN-27WPP-V4HQT-9VMD4-VMK7H"),
+        ("locale", ""),
+    ],
+)
+def test_what_a_variable_may_hold(tmp_path: Path, form: str, value: str) -> None:
+    assert required(tmp_path, f"- variable: DIB_X\n  form: {form}\n", DIB_X=value).requirements == ()
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "hint"),
+    [
+        ("time-zone", "Europe/Berlin", "Windows calls it 'W. Europe Standard Time'"),
+        ("time-zone", "europe/zurich", "Windows calls it 'W. Europe Standard Time'"),
+        ("time-zone", "Europe/Berlim", "is 'W. Europe Standard Time' meant?"),
+        ("time-zone", "W. Europe Standart Time", "is 'W. Europe Standard Time' meant?"),
+        ("time-zone", "nonsense", "tzutil /l"),
+        ("locale", "deutsch", "like de-CH"),
+        ("locale", "de", "like de-CH"),
+        ("locale", "de_DE.UTF-8", "like de-CH"),
+        ("computer-name", "ABCDEFGHIJKLMNOP", "at most 15"),
+        ("computer-name", "a b", "letters"),
+        ("computer-name", "web.example", "letters"),
+        ("computer-name", "12345", "not digits alone"),
+        ("product-key", "AAAA", "five groups"),
+    ],
+)
+def test_what_a_variable_may_not_hold(tmp_path: Path, form: str, value: str, hint: str) -> None:
+    with pytest.raises(FileError, match=rf":2: DIB_X is '{re.escape(value)}', not ") as caught:
+        required(tmp_path, f"- generalized: true\n- variable: DIB_X\n  form: {form}\n", DIB_X=value)
+    assert hint in caught.value.hint
+
+
+def test_a_pattern_of_an_element_s_own(tmp_path: Path) -> None:
+    text = "- variable: DIB_X\n  matches: '[A-Z]{3}'\n  remedy: three capitals\n"
+    assert required(tmp_path, text).requirements == ()
+    assert required(tmp_path, text, DIB_X="ZRH").requirements == ()
+    with pytest.raises(FileError, match="DIB_X is 'ZRHX', not ") as caught:
+        required(tmp_path, text, DIB_X="ZRHX")
+    assert caught.value.hint == "three capitals"
+
+
+def test_a_secret_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as caught:
+        required(tmp_path, "- variable: DIB_PRODUCT_KEY\n  form: product-key\n", DIB_PRODUCT_KEY="AAAA")
+    assert "AAAA" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- variable: DIB_X", "either form or matches"),
+        ("- {variable: DIB_X, form: nonsense}", "'nonsense' is no form"),
+        ("- {variable: DIB_X, matches: '['}", "no regular expression"),
+        ("- {variable: DIB_X, form: locale, server: true}", "unknown key server"),
+    ],
+)
+def test_a_wrong_word_on_a_variable(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(FileError, match=message):
         required(tmp_path, text)
