@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dib_py import epoch
+from dib_py.base.cloud_image import check_local
 from dib_py.base.known import known_digest
-from dib_py.errors import HostError, OutputError
+from dib_py.errors import DibError, HostError, OutputError
 from dib_py.explain import FOLLOWS, Why, explain
 from dib_py.layers.integrity import Broken
 from dib_py.layers.keeping import lenders
@@ -39,13 +40,14 @@ class Outlook:
 class Prospect:
     """What a build would do now. ``outlooks`` has steps that hooks added when they ran, too, and the closing one.
 
-    ``trouble`` says why the store can't be used, if it can't, and ``unwritable`` why the results can't be written here.
+    ``trouble`` says why the store can't be used, if it can't, and ``hindrances`` what is wrong on this machine with the
+    base image and the place of the results.
     """
 
     plan: Plan
     outlooks: tuple[Outlook, ...]
     trouble: str = ""
-    unwritable: str = ""
+    hindrances: tuple[str, ...] = ()
 
     @property
     def hits(self) -> int:
@@ -73,7 +75,7 @@ def look(settings: Settings) -> Prospect:
     store, trouble = _store(settings)
     fresh = epoch.find(settings, store.directory if store else None)
     plan = make_plan(settings, secret=store.secret if store else None, epoch=fresh, keyed=False)
-    unwritable = _unwritable(plan)
+    hindrances = tuple(_hindrances(plan))
     base = known_digest(plan.base, settings) if plan.base else ""
     keys = StepKeys(plan, epoch=fresh, secret=store.secret if store else None, base_digest=base)
     found = walk(plan, keys, store)
@@ -83,16 +85,20 @@ def look(settings: Settings) -> Prospect:
             store, found = other, theirs
     known = {(one.step.phase, one.step.name): one.ingredients.key for one in found.steps}
     steps = tuple(replace(step, key=known.get((step.phase, step.name), "")) for step in plan.steps)
-    return Prospect(replace(plan, steps=steps), tuple(_outlooks(plan, found, store, base)), trouble, unwritable)
+    return Prospect(replace(plan, steps=steps), tuple(_outlooks(plan, found, store, base)), trouble, hindrances)
 
 
-def _unwritable(plan: Plan) -> str:
-    """Why this machine can't write the results; UsageError for those that none could."""
+def _hindrances(plan: Plan) -> Iterator[str]:
+    """Why a build would be refused here, whatever is left of it to run; UsageError where it would be anywhere."""
     try:
         check_outputs(plan)
     except (HostError, OutputError) as error:
-        return str(error)
-    return ""
+        yield str(error)
+    try:
+        if plan.base is not None:
+            check_local(plan.base)
+    except DibError as error:
+        yield f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def _store(settings: Settings) -> tuple[Store | None, str]:

@@ -12,7 +12,7 @@ from dib_py.base.checksum import Checksum, from_published, parse_digest
 from dib_py.base.download import PATIENCE, Partial, Patience
 from dib_py.base.fetch import Fetched, Fetcher
 from dib_py.base.image_format import compression, detect, examine, is_media, is_page, read_prefix
-from dib_py.base.media import disk_name, make_disk
+from dib_py.base.media import check_media, disk_name, make_disk
 from dib_py.base.signature import CLEARSIGNED, require_signed, signed_text
 from dib_py.base.spec import ASKED_FOR, BaseSpec, local_path
 from dib_py.base.transport import Version, shown
@@ -57,6 +57,19 @@ def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patienc
         raise
     verified = checksum is not None and checksum.strong
     return BaseImage(path, image_format, size, f"sha256:{digest}", verified, str(spec))
+
+
+def check_local(spec: BaseSpec) -> None:
+    """Raise a DibError for a file of this machine of which a glance tells that nothing can start from it.
+
+    What is somewhere else is not asked for.
+    """
+    file = local_path(spec.location)
+    if file is None:
+        return
+    _refuse_other(file, spec)
+    if spec.media is not None and is_media(read_prefix(file)):
+        check_media(file, spec.media)
 
 
 def _expected(spec: BaseSpec, fetcher: Fetcher, events: Events) -> Checksum | None:
@@ -118,13 +131,17 @@ def _unchecked(location: str) -> str:
 
 
 def _local(file: Path, spec: BaseSpec, checksum: Checksum | None, fetcher: Fetcher) -> Fetched:
+    _refuse_other(file, spec)
+    if checksum and fetcher.digest(file, checksum.algorithm) != checksum.digest:
+        raise BaseError(f"base image {file} does not have the checksum {checksum}")
+    return Fetched(file, fetcher.digest(file, "sha256"))
+
+
+def _refuse_other(file: Path, spec: BaseSpec) -> None:
     if not file.is_file():
         what = "is no file" if file.exists() else "does not exist"
         raise BaseError(f"base image {file} {what}", hint=f"asked for by {spec.source}")
     _refuse_no_image(file, spec)
-    if checksum and fetcher.digest(file, checksum.algorithm) != checksum.digest:
-        raise BaseError(f"base image {file} does not have the checksum {checksum}")
-    return Fetched(file, fetcher.digest(file, "sha256"))
 
 
 def _refuse_no_image(file: Path, spec: BaseSpec) -> None:

@@ -17,21 +17,30 @@ def disk_name(sha256: str, media: Media) -> str:
     return f"media:{VERSION}:{sha256}:{media.edition}:{media.disk_size}"
 
 
+def check_media(source: Path, media: Media) -> None:
+    """BaseError for what holds no Windows or, as far as that can be told without a copy, not the edition."""
+    from dib_py.windows import new_disk, setup_media
+
+    wim = setup_media.look(source)
+    if wim is not None:
+        new_disk.check_room(wim.choose(media.edition), media.disk_size)
+
+
 def make_disk(source: Path, media: Media, destination: Path, *, events: Events) -> None:
     """Make a qcow2 image of an ISO or a WIM; BaseError if it has no such edition, or no room is left."""
     from dib_py.windows import new_disk, setup_media  # most builds have nothing to do with Windows
 
     with tempfile.TemporaryDirectory(prefix="media.", dir=destination.parent) as scratch:
-        wim = setup_media.find_wim(source, Path(scratch), events)
-        edition = wim.choose(media.edition)
-        new_disk.check(edition, media.disk_size, destination.parent)
-        events.info(f"base image: a new disk with {edition.name}, applied from {source.name}")
-
-        def progress(percent: int) -> None:
-            events.emit(Progress(f"apply {edition.name}", percent * edition.size // 100, edition.size))
-
         try:
+            wim = setup_media.find_wim(source, Path(scratch), events)
+            edition = wim.choose(media.edition)
+            new_disk.check(edition, media.disk_size, destination.parent)
+            events.info(f"base image: a new disk with {edition.name}, applied from {source.name}")
+
+            def progress(percent: int) -> None:
+                events.emit(Progress(f"apply {edition.name}", percent * edition.size // 100, edition.size))
+
             new_disk.make(wim, edition, media.disk_size, destination, progress)
-        except BaseError as error:
-            error.where = error.where.replace(str(scratch), str(source)) if error.where else str(source)
+        except BaseError as error:  # the copy out of an ISO is gone when somebody reads this
+            error.where = error.where.replace(scratch, str(source)) if error.where else str(source)
             raise

@@ -42,7 +42,7 @@ def command(settings: Settings, as_json: bool) -> None:
 def warn(prospect: Prospect) -> None:
     """Say on standard error what may go wrong with a build of this, and what would end it here."""
     plan = prospect.plan
-    hindrances = filter(None, [prospect.unwritable, *map(str, obstacles(plan, prospect.left))])
+    hindrances = (*prospect.hindrances, *obstacles(plan, prospect.left))
     refused = [f"a build here would be refused: {why}" for why in hindrances]
     for warning in (*plan.warnings, *doubts(plan), *refused, *filter(None, [prospect.trouble])):
         click.echo(f"dib-py: warning: {plan.mask(warning)}", err=True)
@@ -81,7 +81,7 @@ def _base(plan: Plan) -> str:
         checksum = plan.base.checksum or "no checksum"
         image = f"image {plan.base} ({checksum}), from {plan.base.source}"
         if media := plan.base.media:
-            edition = media.edition or "its only edition"
+            edition = f"the edition {media.edition}" if media.edition else "the only edition that the media may have"
             image += f"; of installation media, a disk of {shown_size(media.disk_size)} is made with {edition}"
         return image if plan.layout is None else f"{image}; its content moves to a {_disk(plan.layout)}"
     if plan.makes_media:

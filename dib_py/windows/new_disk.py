@@ -72,14 +72,20 @@ class Geometry:
         return "\n".join(["label: gpt", f"label-id: {self.id}", "unit: sectors", *lines, ""])
 
 
-def check(edition: Edition, size: int, scratch: Path) -> None:
-    """BaseError where the edition has no room on a disk of ``size`` bytes, or this machine none to make it."""
-    smallest = _ESP + _RESERVED + 2 * MIB + edition.size + _ROOM
+def check_room(edition: Edition | None, size: int) -> None:
+    """BaseError where the edition has no room on a disk of ``size`` bytes, or none would, where it is not known yet."""
+    smallest = _ESP + _RESERVED + 2 * MIB + _ROOM + (edition.size if edition else 0)
     if size < smallest:
+        name, more = (edition.name, "") if edition else ("Windows", " and what the edition takes")
         raise BaseError(
-            f"{edition.name} has no room on a disk of {shown(size)}: it needs {shown(smallest)}",
+            f"{name} has no room on a disk of {shown(size)}: it needs {shown(smallest)}{more}",
             hint="DIB_WINDOWS_DISK_SIZE is how large the new disk is",
         )
+
+
+def check(edition: Edition, size: int, scratch: Path) -> None:
+    """BaseError where the edition has no room on a disk of ``size`` bytes, or this machine none to make it."""
+    check_room(edition, size)
     free = shutil.disk_usage(scratch).free
     if free < 2 * edition.size:
         raise BaseError(

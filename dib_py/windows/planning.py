@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dib_py.errors import BaseError, DiskError, UsageError
 from dib_py.plan import SETUP_MEDIA
 from dib_py.windows.kinds import BOOT_ENTRIES
+from dib_py.windows.new_disk import check_room
 from dib_py.windows.setup_answers import SetupChoices
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def refuse(plan: Plan) -> None:
             "a Windows image is made from one that is there, and none is given",
             hint="--base FILE or DIB_LOCAL_IMAGE names an installed, sysprepped or applied image",
         )
+    elif plan.base.media is not None:
+        check_room(None, plan.base.media.disk_size)  # before gigabytes of media are fetched
     if plan.layout is not None:
         raise DiskError(
             "a Windows image keeps the partitions of its base image",

@@ -18,25 +18,45 @@ def find_wim(source: Path, scratch: Path, events: Events) -> Wim:
 
     BaseError where there is none, or where it is the first part of a split one without the others.
     """
-    with source.open("rb") as file:
-        if file.read(len(MAGIC)) == MAGIC:
-            return Wim.read(source, _parts_beside(source))
+    if _is_wim(source):
+        return Wim.read(source, _parts_beside(source))
     with medium.iso(source) as media:
-        found = sorted(
-            (path for path in media.paths() if _INSTALL.fullmatch(path)), key=lambda path: (len(path), path.casefold())
-        )
-        if not found:
-            raise BaseError(
-                "has no sources/install.wim (or .esd, .swm): it is no installation medium of Windows",
-                hint="evaluation media and those of volume licensing have one, those with drivers or languages not",
-                where=str(source),
-            )
+        found = _parts_in(media)
         copies = []
         for path in found:
             events.info(f"copying {path} out of {source.name}")
             copies.append(scratch / PurePosixPath(path).name.casefold())
             media.fetch(path, copies[-1])
     return Wim.read(copies[0], copies[1:])
+
+
+def look(source: Path) -> Wim | None:
+    """The WIM, if ``source`` is one; None for an ISO with one, as it takes a copy of gigabytes to read it there.
+
+    BaseError for what is neither.
+    """
+    if _is_wim(source):
+        return Wim.read(source, _parts_beside(source))
+    with medium.iso(source) as media:
+        _parts_in(media)
+    return None
+
+
+def _is_wim(source: Path) -> bool:
+    with source.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _parts_in(media: medium.Medium) -> list[str]:
+    """The path of the WIM on the media, and those of its further parts, in their order."""
+    found = [path for path in media.paths() if _INSTALL.fullmatch(path)]
+    if not found:
+        raise BaseError(
+            "has no sources/install.wim (or .esd, .swm): it is no installation medium of Windows",
+            hint="evaluation media and those of volume licensing have one, those with drivers or languages not",
+            where=media.name,
+        )
+    return sorted(found, key=lambda path: (len(path), path.casefold()))
 
 
 def _parts_beside(first: Path) -> list[Path]:

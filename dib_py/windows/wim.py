@@ -36,7 +36,8 @@ class Edition:
     size: int = 0
 
     def __str__(self) -> str:
-        return f"{self.index}: {self.name}" + (f" ({self.id})" if self.id else "")
+        label = f", '{self.label}'" if self.label not in ("", self.name) else ""
+        return f"{self.index}: {self.name}{label}" + (f" ({self.id})" if self.id else "")
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,12 @@ class Wim:
         found = next(filter(None, ways), [])
         if len(found) == 1:
             return found[0]
-        near = nearest(wanted, [one.name for one in self.editions], 1)
-        meant = f"did you mean '{near[0]}'? " if near else ""
-        what = "no edition" if not found else "more than one edition"
+        if found:
+            numbers = " or ".join(str(one.index) for one in found)
+            what, meant = "more than one edition", f"use the number, {numbers}: "
+        else:
+            near = nearest(wanted, [one.name for one in self.editions], 1)
+            what, meant = "no edition", f"did you mean '{near[0]}'? " if near else ""
         raise BaseError(f"the media have {what} '{wanted}'", hint=meant + listed, where=str(self.path))
 
     def apply(self, edition: Edition, filesystem: Path, progress: Callable[[int], None]) -> None:

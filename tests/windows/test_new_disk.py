@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,10 @@ import pytest
 from dib_py.base import BaseSpec, obtain
 from dib_py.base.known import known_digest
 from dib_py.base.spec import Media
+from dib_py.cli.plan import lines
 from dib_py.errors import BaseError
 from dib_py.events import Events
+from dib_py.prospect import look
 from dib_py.settings import GIB, MIB, Settings
 from dib_py.windows import new_store
 from dib_py.windows.hive import Hive
@@ -154,9 +158,50 @@ def test_a_wim_is_taken_by_itself(media: Path, cache: Path, tmp_path: Path) -> N
 def test_what_can_not_be_made_is_said_and_leaves_nothing(
     media: Path, tmp_path: Path, edition: str, size: int, told: str
 ) -> None:
-    with pytest.raises(BaseError, match=told):
+    with pytest.raises(BaseError, match=told) as caught:
         made(media, tmp_path, edition, size)
+    assert caught.value.where in (str(media), f"{media}/install.wim")  # and not the copy, which is gone
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size > 4096]
+
+
+@pytest.mark.parametrize(
+    ("file", "edition", "size", "told"),
+    [
+        ("nothing.iso", STANDARD, SIZE, "does not exist"),
+        ("text.iso", STANDARD, SIZE, "is no disk image"),
+        ("drivers.iso", STANDARD, SIZE, r"no sources/install\.wim"),
+        ("install.wim", "Home", SIZE, "no edition 'Home'"),
+        ("install.wim", "", SIZE, "several editions"),
+        ("install.wim", STANDARD, 2 * GIB + 278 * MIB, "has no room on a disk"),
+    ],
+)
+def test_a_plan_tells_of_media_that_are_none(
+    media: Path, tmp_path: Path, file: str, edition: str, size: int, told: str
+) -> None:
+    (media.parent / "text.iso").write_text("a note about the media\n")
+    phony_media.iso(media.with_name("install.wim"), media.parent / "drivers.iso", name="drivers.wim")
+    prospect = look(asked(media.parent / file, tmp_path, edition, size))
+    (hindrance,) = prospect.hindrances
+    assert re.search(told, hindrance)
+
+
+def test_a_plan_has_nothing_against_good_media_and_claims_nothing_of_them(media: Path, tmp_path: Path) -> None:
+    for file in (media, media.with_name("install.wim")):
+        assert look(asked(file, tmp_path, STANDARD, SIZE)).hindrances == ()
+    told = " ".join("\n".join(lines(look(asked(media, tmp_path, "", SIZE)).plan)).split())
+    assert "a disk of 4 GiB is made with the only edition that the media may have" in told
+
+
+def test_a_disk_on_which_no_windows_has_room_is_refused_by_the_plan(tmp_path: Path) -> None:
+    with pytest.raises(BaseError, match=r"Windows has no room on a disk of 2 GiB: it needs 2\.271 GiB and what"):
+        look(asked(Path("http://localhost/server.iso"), tmp_path, "", 2 * GIB))
+
+
+def asked(media: Path, cache: Path, edition: str, size: int) -> Settings:
+    """What somebody asks for who names windows-iso."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(cache), "DIB_WINDOWS_ISO": str(media)}
+    environ |= {"DIB_WINDOWS_EDITION": edition, "DIB_WINDOWS_DISK_SIZE": f"{size // MIB} MiB"}
+    return Settings(elements=("windows-iso",), image_name=str(cache / "image"), cache_dir=cache, environ=environ)
 
 
 def test_media_without_an_installation_are_no_media(media: Path, tmp_path: Path) -> None:

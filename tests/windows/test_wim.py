@@ -47,7 +47,17 @@ def test_an_edition_has_a_number_two_names_and_an_id(wanted: str, index: int) ->
 def test_what_names_no_edition_or_two_is_answered_with_what_there_is(wanted: str, told: str) -> None:
     with pytest.raises(BaseError, match=told) as caught:
         SERVER.choose(wanted)
-    assert "3: Windows Server 2022 Datacenter (ServerDatacenter)" in caught.value.hint
+    listed = "3: Windows Server 2022 Datacenter, 'Windows Server 2022 SERVERDATACENTERCORE' (ServerDatacenter)"
+    assert listed in caught.value.hint
+
+
+def test_editions_of_one_name_are_told_apart_and_asked_for_by_number() -> None:
+    twins = tuple(Edition(number, "Windows 11 Pro", label, "Pro") for number, label in ((1, "retail"), (2, "volume")))
+    with pytest.raises(BaseError, match="more than one edition 'Windows 11 Pro'") as caught:
+        Wim(Path("install.wim"), twins).choose("Windows 11 Pro")
+    assert caught.value.hint == (
+        "use the number, 1 or 2: it has 1: Windows 11 Pro, 'retail' (Pro); 2: Windows 11 Pro, 'volume' (Pro)"
+    )
 
 
 def test_a_near_name_is_offered() -> None:
