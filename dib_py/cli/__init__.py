@@ -79,7 +79,7 @@ def _run(module: str, words: list[str], program: str) -> int:
     except click.ClickException as error:
         return _tell(" ".join(error.format_message().split()), "", TROUBLE.get(module, 1))
     except (KeyboardInterrupt, click.Abort):
-        return 130
+        return _tell("interrupted by SIGINT", "", 130)  # as a build says that is at its steps
     except BrokenPipeError:
         raise
     except OSError as error:

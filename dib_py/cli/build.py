@@ -6,7 +6,8 @@ import io
 import os
 import sys
 import traceback
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -62,9 +63,24 @@ def command(ctx: click.Context, settings: Settings) -> int:
 
     store = open_store(settings)
     epoch = find_epoch(settings, store.directory if store else None)
-    plan = make_plan(settings, epoch=epoch, keyed=False)
+    with _subcommands_come_first(settings, ctx.info_name or ""):
+        plan = make_plan(settings, epoch=epoch, keyed=False)
     with ExitStack() as stack:
         return _build(plan, settings, store, subscribers(settings, ctx.info_name or "dib-py", stack))
+
+
+@contextmanager
+def _subcommands_come_first(settings: Settings, program: str) -> Iterator[None]:
+    """Say so where a word is no element, but would have been a subcommand in the first place."""
+    from dib_py.resolve import UnknownElement
+
+    try:
+        yield
+    except UnknownElement as error:
+        word = next((one for one in settings.elements if one in SUBCOMMANDS), "")
+        if word and program not in CLASSIC and error.message == f"unknown element '{word}'":
+            error.hint = f"a subcommand comes first, before all options: {program} {word} ..."
+        raise
 
 
 def _build(plan: Plan, settings: Settings, store: Store | None, listening: list[Subscriber]) -> int:

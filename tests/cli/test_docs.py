@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_the_page_of_settings_has_every_name() -> None:
 def test_the_page_of_the_command_line_has_every_command() -> None:
     page = (ROOT / "docs" / "cli.rst").read_text()
     for name in SUBCOMMANDS:
-        assert f"    dib-py {name}" in page
+        assert len(re.findall(rf"^    dib-py {name} ", page.partition("A subcommand is")[0], re.MULTILINE)) == 1
 
 
 @pytest.mark.parametrize("setting", table(), ids=lambda setting: setting.name)

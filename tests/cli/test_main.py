@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dib_py
-from dib_py.cli import CLASSIC, SUBCOMMANDS, choose
+from dib_py.cli import CLASSIC, SUBCOMMANDS, choose, main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -69,6 +69,25 @@ def test_no_elements(run: Run) -> None:
     assert done.stderr.startswith(
         "dib-py: error: at least one distribution root element must be specified\n  for example"
     )
+
+
+def test_a_subcommand_behind_options_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--no-cache", "--image-size", "20", "plan", "debian"], "dib-py") == 1
+    hint = "  a subcommand comes first, before all options: dib-py plan ...\n"
+    assert capsys.readouterr().err == f"dib-py: error: unknown element 'plan'\n{hint}"
+    assert main(["--no-cache", "plan", "debian"], "disk-image-create") == 1
+    assert "subcommand" not in capsys.readouterr().err
+
+
+def test_an_interrupt_before_the_steps_is_told_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dib_py.plan.make_plan", interrupted)
+    assert main(["--no-cache", "debian"], "dib-py") == 130
+    assert capsys.readouterr().err == "dib-py: error: interrupted by SIGINT\n"
 
 
 def test_an_error_is_a_message_with_its_hint_and_never_a_traceback(run: Run) -> None:
