@@ -9,9 +9,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from dib_py.disk.size import MIB
 from dib_py.verify.checks import File, Reader
+from dib_py.windows import inspection
+from dib_py.windows.answer_file import MARK
 
 _MAC = re.compile(r"(?i)(?<![0-9a-f:])(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![0-9a-f:])")
 _NO_MACHINE = "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"
@@ -58,8 +61,12 @@ _WINDOWS = (
     ("ssh host keys", "/ProgramData/ssh", ("ssh_host_*_key",)),
     ("caches", "/Windows/SoftwareDistribution/Download", ("*",)),
     ("temporary files", "/Windows/Temp", ("*",)),
-    ("answers of a setup", "/Windows/Panther", ("unattend.xml", "Unattend/*.xml")),
 )
+_ANSWERS = "/Windows/Panther", ("unattend.xml", "Unattend/*.xml")
+_SOFTWARE = "/Windows/System32/config/SOFTWARE"  # what the registry has as:
+_MOUNTED = "HKLM\\SOFTWARE\\"
+
+Rule = Callable[[Reader], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Leftover:
 
 def leftovers(reader: Reader) -> list[Leftover]:
     """All that is left in this image."""
-    rules = _WINDOWS_RULES if reader.system == "windows" else _LINUX_RULES
+    rules = _windows_rules(_image_state(reader)) if reader.system == "windows" else _LINUX_RULES
     return [Leftover(kind, where) for kind, rule in rules for where in rule(reader)]
 
 
@@ -138,10 +145,25 @@ def _event_logs(reader: Reader) -> Iterator[str]:
             yield f"{file.path} ({file.size} bytes)"
 
 
-def _not_generalized(reader: Reader) -> Iterator[str]:
-    tag = "/Windows/System32/Sysprep/Sysprep_succeeded.tag"
-    if not reader.exists(tag):
-        yield f"{tag} is not there: sysprep has not taken the machine's identity away"
+def _image_state(reader: Reader) -> str:
+    """How far Setup or sysprep has got, from where ``dib-py inspect`` has it; empty where Windows does not say."""
+    try:
+        return reader.registry_text(_SOFTWARE, inspection.STATE.removeprefix(_MOUNTED), inspection.IMAGE_STATE)
+    except FileNotFoundError:
+        return ""
+
+
+def _answers(image_state: str, reader: Reader) -> Iterator[str]:
+    """Answer files but for our own that a Setup has still to read."""
+    for path in _of_windows(*_ANSWERS)(reader):
+        if not inspection.is_generalized(image_state) or MARK.encode() not in reader.read(path):
+            yield path
+
+
+def _not_generalized(image_state: str, reader: Reader) -> Iterator[str]:
+    if not inspection.is_generalized(image_state):
+        found = f"is {image_state}" if image_state else "is not there"
+        yield f"{_SOFTWARE}: {inspection.IMAGE_STATE} {found}: sysprep has not taken the machine's identity away"
 
 
 def _of_windows(directory: str, patterns: Iterable[str]) -> Callable[[Reader], Iterator[str]]:
@@ -157,7 +179,7 @@ def _of_windows(directory: str, patterns: Iterable[str]) -> Callable[[Reader], I
     return rule
 
 
-_LINUX_RULES: tuple[tuple[str, Callable[[Reader], Iterable[str]]], ...] = (
+_LINUX_RULES: tuple[tuple[str, Rule], ...] = (
     ("ssh host keys", _host_keys),
     ("machine id", _machine_id),
     ("MAC addresses", _addresses),
@@ -167,11 +189,15 @@ _LINUX_RULES: tuple[tuple[str, Callable[[Reader], Iterable[str]]], ...] = (
     ("state of a machine", _state),
     ("temporary files", _temporary),
 )
-_WINDOWS_RULES: tuple[tuple[str, Callable[[Reader], Iterable[str]]], ...] = (
-    *((kind, _of_windows(directory, patterns)) for kind, directory, patterns in _WINDOWS),
-    ("logs", _event_logs),
-    ("machine id", _not_generalized),
-)
+
+
+def _windows_rules(image_state: str) -> tuple[tuple[str, Rule], ...]:
+    return (
+        *((kind, _of_windows(directory, patterns)) for kind, directory, patterns in _WINDOWS),
+        ("answers of a setup", partial(_answers, image_state)),
+        ("logs", _event_logs),
+        ("machine id", partial(_not_generalized, image_state)),
+    )
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

@@ -29,6 +29,7 @@ from dib_py.process import run
 from dib_py.target.guestfs_appliance import CALLED, load_bindings
 from dib_py.verify import filesystem, systems
 from dib_py.verify.checks import File, Filesystem, Unreachable
+from dib_py.windows.hive import SZ, Value
 
 MEMORY = 640  # MiB: the kernel, libguestfs' root and the page cache of what is read
 
@@ -262,6 +263,19 @@ class GuestReader:
 
         return self._offline.call(look)
 
+    def registry_text(self, hive: str, key: str, name: str) -> str:
+        def look(handle: Any) -> str:
+            place = self._place(handle, hive)
+            if not handle.is_file(place, followsymlinks=True):
+                raise FileNotFoundError(hive)
+            handle.hivex_open(place)
+            try:
+                return _registry_text(handle, key, name)
+            finally:
+                handle.hivex_close()
+
+        return self._offline.call(look)
+
     def _place(self, handle: Any, path: str) -> str:
         """``path`` as it is spelled in the image: names on Windows are found whatever their case."""
         if self._system.family != "windows":
@@ -275,6 +289,17 @@ class GuestReader:
 def _escaped(path: Path) -> str:
     """``path`` as a value in one of qemu's option lists."""
     return str(path).replace(",", ",,")
+
+
+def _registry_text(handle: Any, key: str, name: str) -> str:
+    """Of the hive that is open; hivex says 0 for a key and for a value that is not there."""
+    node = handle.hivex_root()
+    for part in key.split("\\"):
+        node = handle.hivex_node_get_child(node, part)
+        if not node:
+            return ""
+    value = handle.hivex_node_get_value(node, name)
+    return Value(name, SZ, bytes(handle.hivex_value_value(value))).text if value else ""
 
 
 def _walk(handle: Any, place: str, shown: str) -> list[File]:

@@ -23,7 +23,8 @@ PAGE_FILES = ("/pagefile.sys", "/swapfile.sys")
 UEFI_STORE, BIOS_STORE = "/EFI/Microsoft/Boot/BCD", "/Boot/BCD"
 _USUAL_ROOTS = ("Windows", "WINNT")
 _VERSION = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
-_STATE = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State"
+STATE = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State"
+IMAGE_STATE = "ImageState"  # the value there: COMPLETE, or how far Setup or sysprep has got
 _ENVIRONMENT = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
 _HOSTNAME = r"HKLM\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters"
 _DRIVE = "\\DosDevices\\"
@@ -86,12 +87,16 @@ class Inspection:
 
     @property
     def is_generalized(self) -> bool:
-        """Whether Setup goes on at the first start, and reads an answer file then."""
-        return self.image_state not in ("", COMPLETE)
+        return is_generalized(self.image_state)
 
     @property
     def full_version(self) -> str:
         return ".".join(map(str, self.version))
+
+
+def is_generalized(image_state: str) -> bool:
+    """Whether Setup goes on at the first start, and reads an answer file then."""
+    return image_state not in ("", COMPLETE)
 
 
 def inspect(volume: Volume, boot: Volume | None, registry: Registry, system_root: str) -> Inspection:
@@ -122,7 +127,7 @@ def inspect(volume: Volume, boot: Volume | None, registry: Registry, system_root
         control_sets=_control_sets(registry),
         drives=_drives(registry),
         boot_mode=boot_mode(volume, boot),
-        image_state=_text(registry, _STATE, "ImageState"),
+        image_state=_text(registry, STATE, IMAGE_STATE),
         hostname=_text(registry, _HOSTNAME, "Hostname"),
         free=volume.free(),
         paging=sum(volume.size(path) for path in PAGE_FILES if volume.exists(path)),

@@ -19,6 +19,8 @@ from dib_py.verify.checks import Unreachable
 from dib_py.verify.limits import TCG
 from dib_py.verify.offline import Offline
 from dib_py.verify.result import Outcome, Stage
+from dib_py.windows.hive import Value
+from dib_py.windows.new_hive import hive
 from tests.verify.verifying import checks, verdict_of, with_outcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.appliance]
@@ -29,6 +31,7 @@ LIMITS = replace(TCG, login=60, silence=30, total=240)
 PLACES = {"efi": (1, 34), "root": (35, 48), "var": (83, 16)}  # in MiB: start and size
 SIZE = 100
 _TYPES = {"efi": "U", "root": "L", "var": "L"}
+STATE, GENERALIZED = r"Microsoft\Windows\CurrentVersion\Setup\State", "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 
 
 def program(machine: int) -> bytes:
@@ -87,7 +90,7 @@ def windows(path: Path) -> Path:
         handle.mkfs("ntfs", "/dev/sda1")
         handle.mount("/dev/sda1", "/")
         _write(handle, "/WINDOWS/system32/NTOSKRNL.EXE", _nt_program(0xAA64))
-        _write(handle, "/WINDOWS/system32/Sysprep/Sysprep_succeeded.tag", b"")
+        _write(handle, "/WINDOWS/system32/config/SOFTWARE", hive({STATE: [Value.string("ImageState", GENERALIZED)]}))
         _write(handle, "/Windows.old/hello.txt", b"hello")
         _write(handle, "/hiberfil.sys", b"\0" * 4096)
         handle.shutdown()

@@ -268,6 +268,13 @@ class Reader(Protocol):
         """All regular files in a directory and below it, sorted; links are not followed."""
         ...
 
+    def registry_text(self, hive: str, key: str, name: str) -> str:
+        r"""The text of a value in a hive of Windows' registry, which is a file; empty where there is no such value.
+
+        ``key`` is below the hive's root, with ``\`` between names.
+        """
+        ...
+
 
 class Subject(Protocol):
     """What a check is handed: one boot of the machine, and the image."""

@@ -84,13 +84,14 @@ CLEAN = Filesystem("/dev/sda1", "ext4", "cloudimg-rootfs", "/", State(True, "cle
 
 @dataclass
 class Reader:
-    """Files by their paths; a text that begins with ``-> `` is a link."""
+    r"""Files by their paths; a text that begins with ``-> `` is a link. ``registry`` has ``KEY\NAME`` of all hives."""
 
     content: dict[str, str]
     system: str = "linux"
     arch: str = "x86_64"
     problem: str = ""
     filesystems: Sequence[Filesystem] = (CLEAN,)
+    registry: Mapping[str, str] = field(default_factory=dict)
 
     def exists(self, path: str) -> bool:
         return any(name == path or name.startswith(f"{path.rstrip('/')}/") for name in self.content)
@@ -110,6 +111,11 @@ class Reader:
 
     def files(self, path: str) -> list[File]:
         return [File(name, len(self.content[name])) for name in sorted(self._below(path)) if not self.link(name)]
+
+    def registry_text(self, hive: str, key: str, name: str) -> str:
+        if hive not in self.content:
+            raise FileNotFoundError(hive)
+        return self.registry.get(f"{key}\\{name}", "")
 
     def _below(self, path: str) -> list[str]:
         found = [name for name in self.content if name.startswith(f"{path.rstrip('/')}/")]

@@ -10,6 +10,7 @@ from dib_py.verify.checks.no_leftovers import NoLeftovers
 from dib_py.verify.filesystem import State
 from dib_py.verify.leftovers import leftovers
 from dib_py.verify.result import Outcome
+from dib_py.windows import answer_file
 from tests.verify.checks.fakes import CLEAN, Reader, Subject
 
 # what a delivered image may well have
@@ -117,13 +118,21 @@ def test_what_can_not_be_read_is_not_clean() -> None:
 
 WINDOWS = {
     "/Windows/System32/ntoskrnl.exe": "MZ",
-    "/Windows/System32/Sysprep/Sysprep_succeeded.tag": "",
+    "/Windows/System32/config/SOFTWARE": "regf",
     "/Windows/System32/winevt/Logs/System.evtx": "x" * 69_632,
 }
+IMAGE_STATE = r"Microsoft\Windows\CurrentVersion\Setup\State\ImageState"
+OOBE, COMPLETE = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE", "IMAGE_STATE_COMPLETE"
+PANTHER = "/Windows/Panther/unattend.xml"
+OURS = answer_file.written(answer_file.empty()).decode()
+
+
+def windows(image_state: str = OOBE, **more: str) -> Reader:
+    return Reader({**WINDOWS, **more}, system="windows", registry={IMAGE_STATE: image_state})
 
 
 def test_a_clean_windows() -> None:
-    assert leftovers(Reader(dict(WINDOWS), system="windows")) == []
+    assert leftovers(windows()) == []
 
 
 @pytest.mark.parametrize(
@@ -139,13 +148,20 @@ def test_a_clean_windows() -> None:
     ],
 )
 def test_a_leftover_of_windows(path: str, kind: str) -> None:
-    found = leftovers(Reader({**WINDOWS, path: "x"}, system="windows"))
+    found = leftovers(windows(**{path: "x"}))
     assert [(one.kind, one.where) for one in found] == [(kind, path)]
 
 
-def test_a_windows_that_was_not_generalized() -> None:
-    reader = Reader({path: text for path, text in WINDOWS.items() if "Sysprep" not in path}, system="windows")
-    assert [one.kind for one in leftovers(reader)] == ["machine id"]
+@pytest.mark.parametrize(("image_state", "said"), [(COMPLETE, f"is {COMPLETE}"), ("", "is not there")])
+def test_a_windows_that_was_not_generalized(image_state: str, said: str) -> None:
+    (found,) = leftovers(windows(image_state))
+    assert found.kind == "machine id" and f"ImageState {said}" in found.where
+
+
+def test_an_answer_file_of_elements_is_no_leftover_where_setup_will_read_it() -> None:
+    assert leftovers(windows(**{PANTHER: OURS})) == []
+    kinds = {one.kind: one.where for one in leftovers(windows(COMPLETE, **{PANTHER: OURS}))}
+    assert kinds.keys() == {"answers of a setup", "machine id"} and kinds["answers of a setup"] == PANTHER
 
 
 # -- clean-shutdown
