@@ -17,7 +17,8 @@ from xml.parsers import expat
 
 from dib_py.errors import FileError, nearest
 from dib_py.packages.package_installs import WHEN
-from dib_py.windows.templating import Template
+from dib_py.windows.supposed import Supposed
+from dib_py.windows.templating import Missing, Template
 
 NAMESPACE = "urn:schemas-microsoft-com:unattend"
 WCM = "http://schemas.microsoft.com/WMIConfig/2002/State"
@@ -135,18 +136,36 @@ class _Reader:
 
     def fill(self, element: ET.Element) -> None:
         """Leave out what does not apply, fill variables into the rest."""
+        outside = self._variables
+        if isinstance(outside, Supposed) and _WHEN in element.attrib:
+            self._variables = outside.where([element.attrib[_WHEN].strip()])
+        try:
+            self._fill(element)
+        finally:
+            self._variables = outside
+
+    def _fill(self, element: ET.Element) -> None:
         template = Template(self._path, self._variables, self._lines[element])
         element[:] = [child for child in element if self._holds(child)]
         element.attrib = {name: template.fill(value) for name, value in element.attrib.items() if name != _WHEN}
         text = (element.text or "").strip() if len(element) else element.text or ""
         if len(element) and (text or any((child.tail or "").strip() for child in element)):
             raise self._error(element, f"{_local(element)} has text beside other elements")
-        element.text = template.fill(text) or None
+        element.text = self._text(template, text) or None
         element.tail = None
         if any(ord(letter) < 32 and letter not in "\t\r\n" for letter in element.text or ""):
             raise self._error(element, f"{_local(element)} gets a control character, which XML can't hold")
         for child in element:
             self.fill(child)
+
+    def _text(self, template: Template, text: str) -> str:
+        """Text that holds what nobody knows is left out where only the rest is looked at."""
+        try:
+            return template.fill(text)
+        except Missing:
+            if isinstance(self._variables, Supposed):
+                return ""
+            raise
 
     def check(self, root: ET.Element) -> None:
         if root.tag != _tag("unattend"):
@@ -176,6 +195,8 @@ class _Reader:
         match = WHEN.match(statement.strip())
         if match is None:
             raise self._error(element, f"malformed dib:when: '{statement}'", hint="NAME = value, or NAME != value")
+        if isinstance(self._variables, Supposed):
+            return True
         variable = match["variable"]
         if variable not in self._variables:
             hint = f"export {variable}=... or give it a default in environment.d of the element"

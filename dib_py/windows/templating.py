@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dib_py.errors import FileError, nearest
+from dib_py.windows.supposed import Supposed
 
 _NAME = re.compile(r"\bDIB_[A-Za-z0-9_]+")
 _OPENING = re.compile(r"(?P<dollars>\$+)\{(?P<name>DIB_[A-Za-z0-9_]+)(?P<next>:[-+]|\}|)")
@@ -66,6 +67,8 @@ class Template:
                     line=line,
                     hint="${DIB_NAME}, ${DIB_NAME:-default} or ${DIB_NAME:+text}",
                 )
+            if isinstance(self.variables, Supposed) and match["name"] in self.variables.unknown:
+                raise Missing(self.path, f"variable {match['name']} may hold anything", line=line)
             other, position = None, match.end()
             if match["next"] != "}":
                 end = _closing(text, match.end())

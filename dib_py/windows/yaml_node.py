@@ -2,6 +2,7 @@
 
 Scalars stay the text that the author wrote, so that ``010``, ``no`` and ``2.10`` mean what whoever reads the node makes
 of them. Any mapping may have ``when`` as in package-installs; where it does not hold, the mapping is as if not written.
+With variables that are :class:`~dib_py.windows.supposed.Supposed` all hold, and text is an error only where it is read.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import yaml
 
 from dib_py.errors import FileError, nearest
 from dib_py.packages.declarations import Document, read_yaml
-from dib_py.packages.package_installs import conditions_hold
-from dib_py.windows.templating import Template
+from dib_py.packages.package_installs import conditions_hold, malformed
+from dib_py.windows.supposed import Supposed
+from dib_py.windows.templating import Missing, Template
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+")
@@ -29,17 +31,21 @@ _DEEPEST = 40
 
 @dataclass(frozen=True)
 class Node:
-    """A value of a file: text, nothing (None), a list or a mapping, which keeps the order of the file."""
+    """A value of a file: text, nothing (None), a list or a mapping, which keeps the order of the file.
+
+    Text with a variable that nobody knows is the error that reading it raises.
+    """
 
     path: Path
     line: int
-    value: str | tuple[Node, ...] | Mapping[str, Node] | None
+    value: str | tuple[Node, ...] | Mapping[str, Node] | Missing | None
 
     def error(self, message: str, hint: str = "") -> FileError:
         return FileError(self.path, message, line=self.line, hint=hint)
 
     def mapping(self, known: Collection[str] = (), *, needs: Collection[str] = ()) -> Mapping[str, Node]:
         """The entries of a mapping, whose keys must be among ``known`` if given, and have those it ``needs``."""
+        self._refuse_missing()
         if not isinstance(self.value, Mapping):
             keys = ", ".join(known or needs)
             raise self.error(f"must be a mapping, not {self._shape}", hint=f"its keys are {keys}" if keys else "")
@@ -55,11 +61,13 @@ class Node:
 
     def sequence(self) -> tuple[Node, ...]:
         """The items of a list."""
+        self._refuse_missing()
         if not isinstance(self.value, tuple):
             raise self.error(f"must be a list, not {self._shape}")
         return self.value
 
     def text(self) -> str:
+        self._refuse_missing()
         if not isinstance(self.value, str):
             raise self.error(f"must be text, not {self._shape}")
         return self.value
@@ -81,6 +89,10 @@ class Node:
             raise self.error(f"must be true or false, not {self.value!r}")
         return found
 
+    def _refuse_missing(self) -> None:
+        if isinstance(self.value, Missing):
+            raise self.value
+
     @property
     def is_nothing(self) -> bool:
         return self.value is None
@@ -89,7 +101,18 @@ class Node:
     def _shape(self) -> str:
         if self.value is None:
             return "nothing"
-        return {tuple: "a list", dict: "a mapping"}.get(type(self.value), "text")
+        if isinstance(self.value, tuple):
+            return "a list"
+        return "a mapping" if isinstance(self.value, Mapping) else "text"
+
+
+def count_items(path: Path) -> int:
+    """How many items a file has that is a list; 1 for any other, and for what can't be read."""
+    try:
+        root = yaml.compose(read_yaml(path).text, _Loader)
+    except (FileError, yaml.YAMLError, ValueError):
+        return 1
+    return len(root.value) if isinstance(root, yaml.SequenceNode) else 1
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Node:
@@ -122,15 +145,34 @@ class _Reader:
             entries = self._mapping(node, place)
             return None if entries is None else Node(path, line, entries)
         if isinstance(node, yaml.SequenceNode):
-            items = (self.node(item, (*place, index)) for index, item in enumerate(node.value))
+            items = [self.node(item, (*place, index)) for index, item in self._chosen(node, place)]
             return Node(path, line, tuple(item for item in items if item is not None))
         if node.tag == "tag:yaml.org,2002:null":
             return Node(path, line, None)
-        return Node(path, line, Template(path, self._variables, line).fill(node.value))
+        return Node(path, line, self._filled(node.value, line))
+
+    def _chosen(self, node: yaml.SequenceNode, place: tuple[Any, ...]) -> list[tuple[int, yaml.Node]]:
+        items = list(enumerate(node.value))
+        return items[self._variables.item :][:1] if isinstance(self._variables, Supposed) and not place else items
+
+    def _filled(self, text: str, line: int) -> str | Missing:
+        try:
+            return Template(self._document.path, self._variables, line).fill(text)
+        except Missing as error:
+            if isinstance(self._variables, Supposed):
+                return error
+            raise
 
     def _mapping(self, node: yaml.MappingNode, place: tuple[Any, ...]) -> dict[str, Node] | None:
+        outside = self._variables
         if not self._holds(node, place):
             return None
+        try:
+            return self._entries(node, place)
+        finally:
+            self._variables = outside
+
+    def _entries(self, node: yaml.MappingNode, place: tuple[Any, ...]) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         for key, value in node.value:
             path, line = self._document.path, key.start_mark.line + 1
@@ -147,11 +189,15 @@ class _Reader:
         return entries
 
     def _holds(self, node: yaml.MappingNode, place: tuple[Any, ...]) -> bool:
+        """Whether the mapping's ``when`` does; what is only supposed does from here on."""
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value == _WHEN:
-                return conditions_hold(
-                    self._document, self._what(place), (*place, _WHEN), _statements(value), self._variables
-                )
+                what, there, statements = self._what(place), (*place, _WHEN), _statements(value)
+                if not isinstance(self._variables, Supposed):
+                    return conditions_hold(self._document, what, there, statements, self._variables)
+                for error in malformed(self._document, what, there, statements):
+                    raise error
+                self._variables = self._variables.where([statements] if isinstance(statements, str) else statements)
         return True
 
     def _what(self, place: tuple[Any, ...]) -> str:

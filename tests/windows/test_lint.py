@@ -10,6 +10,7 @@ from dib_py.lint import lint
 
 REG = "Windows Registry Editor Version 5.00\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\X]\n"
 YAML = '- key: HKLM\\SOFTWARE\\X\n  values:\n    a: {dword: "${DIB_MINE}"}\n'
+UNATTEND = '<unattend xmlns="urn:schemas-microsoft-com:unattend" xmlns:dib="urn:dib-py">'
 
 
 def found(directory: Path, **files: str) -> list[tuple[str, int, str, str]]:
@@ -73,3 +74,57 @@ def test_a_dependency_that_nobody_knows(mine: Path) -> None:
 def test_files_beside_hooks_are_not_looked_at(mine: Path) -> None:
     files = {"files__nul": "", "install.d__50-mine": "#!/bin/bash\nset -euo pipefail\ncat files/nul\n"}
     assert [finding for finding in found(mine, **files) if finding[2].startswith("windows")] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "message"),
+    [
+        ("files.yaml", "- {path: a, when: DIB_MINE = 1, content: x, acess: private}\n", 1, "unknown key acess"),
+        ("files.yaml", "- {path: a, when: DIB_MINE != 0, content: x, strip: 1}\n", 1, "strip goes with unpack"),
+        ("files.yaml", "- path: a\n  when: DIB_MINE != 0\n  sorce: ${DIB_MINE}\n", 3, "unknown key sorce"),
+        ("files.yaml", "- {path: a, content: '${DIB_USER}'}\n- {pth: b}\n", 2, "unknown key pth"),
+        (
+            "registry.d__50-a.yaml",
+            "- key: HKLM\\SOFTWARE\\X\n  when: DIB_MINE = 1\n  values:\n    a: {dword: many}\n",
+            4,
+            "must be a number",
+        ),
+        (
+            "registry.d__50-a.yaml",
+            "- key: HKLM\\SOFTWARE\\X\n  when: DIB_MINE = many\n  values:\n    a: {dword: '${DIB_MINE}'}\n",
+            4,
+            "must be a number",
+        ),
+        ("drivers.yaml", "fetched: x\ndrivers:\n- {name: a, when: DIB_MINE = 1, bot: true}\n", 3, "unknown key bot"),
+        ("firewall.yaml", "- {name: a, when: DIB_MINE = 1, rule: {protocol: tpc}}\n", 1, "'tpc' is none of"),
+        (
+            "unattend.d__50-a.xml",
+            f'{UNATTEND}\n<settings pass="specialise" dib:when="DIB_MINE = 1"/></unattend>\n',
+            2,
+            "no configuration pass 'specialise'",
+        ),
+    ],
+)
+def test_what_is_wrong_below_a_condition_that_does_not_hold(
+    mine: Path, name: str, text: str, line: int, message: str
+) -> None:
+    [(path, at, code, said)] = found(mine, **{name: text, "environment.d__10-mine": "export DIB_MINE=${DIB_MINE:-0}\n"})
+    assert (path, at, code) == (name.replace("__", "/"), line, "windows-file")
+    assert message in said
+
+
+def test_what_a_condition_says_of_a_variable_is_heeded_below_it(mine: Path) -> None:
+    text = """\
+- key: HKLM\\SOFTWARE\\X
+  when: DIB_MINE !=
+  values:
+    a: {dword: "${DIB_MINE}"}
+    b: {dword: "${DIB_MINE:-}"}
+    c: {dword: "0${DIB_MINE:+x}"}
+- key: HKLM\\SOFTWARE\\Y
+  values:
+    a: {dword: "${DIB_MINE}", when: DIB_MINE = 7}
+    b: {sz: "${DIB_MODE:-Fast}", allowed: [Fast, Slow], when: [DIB_MODE != Slow, DIB_MINE !=]}
+"""
+    given = {"environment.d__10-mine": "export DIB_MINE=${DIB_MINE:-}\nexport DIB_MODE=${DIB_MODE:-Fast}\n"}
+    assert found(mine, **{"registry.d__50-mine.yaml": text}, **given) == []
