@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 FORMATS = (
     *("docker", "oci", "qcow2", "raw", "squashfs", "tar", "tar.zst", "tgz"),
     *("vdi", "vhd", "vhd-fixed", "vhdx", "vmdk"),
@@ -30,3 +32,10 @@ def without_extension(name: str, format: str) -> str:
         if name.endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def misleading(name: str, formats: Collection[str]) -> str:
+    """The format whose extension ``name`` ends in although it is none of ``formats``; empty where there is none."""
+    written = {extension(format) for format in formats}
+    found = [one for one in FORMATS if extension(one) not in written and name.endswith(f".{extension(one)}")]
+    return max(found, key=lambda one: len(extension(one)), default="")

@@ -24,7 +24,7 @@ from dib_py.element import WINDOWS, Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
 from dib_py.epoch import find as find_epoch
 from dib_py.errors import FileError, UsageError, nearest
-from dib_py.extensions import OF_FILES, extension
+from dib_py.extensions import OF_FILES, extension, misleading
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
 from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
 from dib_py.resolve import NoOperatingSystem, Resolution, requested_names, resolve
@@ -334,6 +334,10 @@ def _warnings(plan: Plan, catalog: Catalog) -> Iterator[str]:
         if override.name in used:
             yield str(override)
     yield from plan.hooks.skipped()
+    other = "" if plan.makes_media else misleading(plan.settings.image_name, plan.settings.image_types)
+    if other and plan.outputs:
+        files = " and ".join(output.path for output in plan.outputs)
+        yield f"the image will be {files}: -t {other} writes what -o {plan.settings.image_name} sounds like"
     if plan.layout is not None:
         yield from plan.layout.warnings
         yield from _boot_warnings(plan, plan.layout)

@@ -471,3 +471,20 @@ def test_a_plan_says_what_is_verified(tmp_path: Path) -> None:
     )
     windows = Settings(elements=("windows",), base="/x.qcow2", verify=True, environ={"PATH": os.environ["PATH"]})
     assert "images of Windows can't be booted here" in told(make_plan(windows, keyed=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "formats", "told"),
+    [
+        ("x.tar", ("qcow2",), ["the image will be x.tar.qcow2: -t tar writes what -o x.tar sounds like"]),
+        ("x.tar.zst", ("raw", "qcow2"), ["the image will be x.tar.zst.raw and x.tar.zst.qcow2: -t tar.zst writes"]),
+        ("x.vhd", ("qcow2",), ["the image will be x.vhd.qcow2: -t vhd writes what"]),
+        ("x.vhd", ("vhd-fixed", "raw"), []),
+        ("x-12.5", ("qcow2",), []),
+        ("tar", ("qcow2",), []),
+    ],
+)
+def test_a_name_that_promises_another_format_is_told(name: str, formats: tuple[str, ...], told: list[str]) -> None:
+    said = [one for one in plan("frost", image_name=name, image_types=formats).warnings if "image will be" in one]
+    assert len(said) == len(told)
+    assert all(one.startswith(start) for one, start in zip(said, told, strict=True))
