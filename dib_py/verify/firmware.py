@@ -1,4 +1,4 @@
-"""Which firmware an image is made for, told from its partition table.
+"""What an image's partition table tells before it is booted: by which firmware, and whether it may hold Windows.
 
 An image with an EFI system partition is booted by UEFI. Many can be booted by BIOS too, which is what clouds do where
 nothing else was asked for: the second boot of such an image is one by BIOS.
@@ -28,6 +28,7 @@ _GPT_ENTRIES = struct.Struct("<QII")  # of the header at 72: first sector, numbe
 _BOOT_CODE = slice(0, 440)
 _MBR_TABLE = slice(446, 510)
 _MBR_EFI = 0xEF
+_MBR_NTFS = 0x07
 
 
 class Firmware(enum.Enum):
@@ -75,13 +76,22 @@ def ways(start: bytes) -> tuple[Firmware, Firmware]:
     """As :func:`boots`, from the first bytes of the disk."""
     types = _gpt_types(start)
     if types is None:
-        types = {f"{kind:x}" for kind in start[_MBR_TABLE][4::16]} if start[510:512] == b"\x55\xaa" else set()
-        efi, bios = f"{_MBR_EFI:x}" in types, any(start[_BOOT_CODE])
+        efi, bios = _MBR_EFI in _mbr_types(start), any(start[_BOOT_CODE])
     else:
         efi, bios = GPT_TYPES["EF00"] in types, GPT_TYPES["EF02"] in types
     if not efi:
         return Firmware.BIOS, Firmware.BIOS
     return Firmware.UEFI, Firmware.BIOS if bios else Firmware.UEFI
+
+
+def may_hold_windows(start: bytes) -> bool:
+    """Whether a partition is of a type that Windows is on; older tools gave it to Linux' own partitions too."""
+    types = _gpt_types(start)
+    return _MBR_NTFS in _mbr_types(start) if types is None else GPT_TYPES["0700"] in types
+
+
+def _mbr_types(start: bytes) -> set[int]:
+    return set(start[_MBR_TABLE][4::16]) if start[510:512] == b"\x55\xaa" else set()
 
 
 def _gpt_types(start: bytes) -> set[str] | None:

@@ -15,16 +15,26 @@ from dib_py.verify.transcript import readable
 
 
 class Run:
-    """Started once; ``deadline`` is on the monotonic clock, ``clock`` the seconds since the verification's start."""
+    """Started once; ``deadline`` is on the monotonic clock, ``clock`` the seconds since the verification's start.
+
+    ``judged`` makes of what the check found what is told of it, by all that is known of the image then.
+    """
 
     def __init__(
-        self, check: Check, subject: Subject, board: Board, deadline: float, clock: Callable[[], float]
+        self,
+        check: Check,
+        subject: Subject,
+        board: Board,
+        deadline: float,
+        clock: Callable[[], float],
+        judged: Callable[[Check, Result], Result],
     ) -> None:
         self.check = check
         self._subject = subject
         self._board = board
         self._deadline = deadline
         self._clock = clock
+        self._judged = judged
         self._started: float | None = None
         self._result: Result | None = None
         self._thread = threading.Thread(target=self._run, name=f"check {check.name}", daemon=True)
@@ -56,7 +66,7 @@ class Run:
             self._events.emit(CheckStarted(self.check.name))
             finding = _ask(self.check, self._subject)
         self._result = self._made(finding)
-        told = self._result
+        told = self._judged(self.check, self._result)
         self._events.emit(CheckFinished(told.check, told.outcome.value, told.reason, told.seconds))
 
     def _made(self, finding: Finding) -> Result:

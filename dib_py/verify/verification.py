@@ -19,7 +19,7 @@ from dib_py.events import Events, VerificationStarted
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
 from dib_py.verify.checks import Check, Limits, Need, Trouble
-from dib_py.verify.firmware import Firmware, boots, lacks_bootloader, ovmf
+from dib_py.verify.firmware import Firmware, boots, lacks_bootloader, may_hold_windows, ovmf
 from dib_py.verify.machine import Hardware, make_overlay, processors, program, qemu_version
 from dib_py.verify.metadata import Metadata, served
 from dib_py.verify.offline import Offline
@@ -101,10 +101,13 @@ class Verification:
     def _carry_out(self, given: Given) -> None:
         disks = [self._directory / f"disk-{number}.qcow2" for number in (1, 2)]
         firmware = self._firmware_of_boots()
-        if self._start.exists():
-            given = replace(given, lacks_bootloader=lacks_bootloader(self._start.read_bytes()))
+        start = self._start.read_bytes() if self._start.exists() else b""
+        given = replace(given, lacks_bootloader=lacks_bootloader(start))
         first = Boot(given, 1, self._hardware(firmware[0]), disks[0], self._boards[0])
-        if self._impossible or not any(check.needs & _DOORS for check in self._order.checks):
+        wants_boot = any(check.needs & _DOORS for check in self._order.checks)
+        if wants_boot and not self._impossible and may_hold_windows(start):
+            self._explain()
+        if self._impossible or not wants_boot:
             self._read_only(first)
             return
         make_overlay(disks[0], given.image_path, given.image_format, given.disk_size)
@@ -181,7 +184,8 @@ class Verification:
 
     def _start_checks(self, number: int, subject: Boot) -> list[Run]:
         runs = [
-            Run(check, subject, self._boards[number - 1], self._deadline, self._clock) for check in self._checks(number)
+            Run(check, subject, self._boards[number - 1], self._deadline, self._clock, self._judged)
+            for check in self._checks(number)
         ]
         self._runs += runs
         for run in runs:
@@ -218,7 +222,7 @@ class Verification:
         return firmware
 
     def _explain(self) -> None:
-        """Look whether an image that came nowhere is one that can't be booted here."""
+        """Look whether an image that came nowhere, or may hold Windows, is one that can't be booted here."""
         self._readers.start()
         self._readers.wait(min(_EXPLAIN_WITHIN, self._left()))
 
@@ -239,7 +243,7 @@ class Verification:
     # -- the verdict
     def _verdict(self) -> Verdict:
         order = self._order
-        by_name = {run.check.name: self._told(run) for run in self._runs}
+        by_name = {run.check.name: self._judged(run.check, run.result) for run in self._runs}
         results = tuple(by_name[check.name] for check in order.checks)
         booted = bool(self._reports) and not self._impossible
         outcome, reason = overall(results), summary(results)
@@ -263,11 +267,11 @@ class Verification:
             terms=order.terms,
         )
 
-    def _told(self, run: Run) -> Result:
+    def _judged(self, check: Check, result: Result) -> Result:
         """A result, unless it comes from a boot that proves nothing as the image is for other machines."""
-        if self._impossible and run.check.needs & _DOORS:
-            return replace(run.result, outcome=Outcome.NOT_RUN, reason=self._impossible)
-        return run.result
+        if self._impossible and check.needs & _DOORS:
+            return replace(result, outcome=Outcome.NOT_RUN, reason=self._impossible)
+        return result
 
     # -- what is common
     def _given(self, readers: Readers, stack: ExitStack) -> Given:
