@@ -174,7 +174,7 @@ def _plain(fetched: Fetched, spec: BaseSpec, settings: Settings, fetcher: Fetche
         partial = Partial(entry.partial)
         try:
             make(partial.path)
-            digest = fetcher.digest(partial.path, "sha256")
+            digest = fetcher.digest(partial.path, "sha256", called=name)
         except BaseError:
             partial.discard()
             raise

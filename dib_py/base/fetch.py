@@ -49,9 +49,9 @@ class Fetcher:
         with locked(self._cache, url, file_name(url), self._events) as entry:
             entry.discard()
 
-    def digest(self, path: Path, algorithm: str) -> str:
-        """The digest of a file, remembered while the file is the same."""
-        return self._digests(path, algorithm)[algorithm]
+    def digest(self, path: Path, algorithm: str, called: str = "") -> str:
+        """The digest of a file, remembered while the file is the same; ``called`` is the name that it will have."""
+        return self._digests(path, algorithm, called=called or path.name)[algorithm]
 
     def _fetch(self, entry: Entry, url: str, checksum: Checksum | None, check: Check) -> Fetched:
         had = self._had(entry)
@@ -83,7 +83,8 @@ class Fetcher:
 
     def _accept(self, path: Path, checksum: Checksum | None, url: str, check: Check) -> str:
         """The sha256 of what came, if it is what was asked for."""
-        found = self._digests(path, "sha256", checksum.algorithm if checksum else "sha256")
+        kinds = ("sha256", checksum.algorithm if checksum else "sha256")
+        found = self._digests(path, *kinds, called=file_name(url) or "download")
         if checksum and found[checksum.algorithm] != checksum.digest:
             raise _mismatch(url, checksum)
         check(path)
@@ -110,8 +111,8 @@ class Fetcher:
             raise _mismatch(url, checksum)  # a match was returned before the network was asked
         return had[0]
 
-    def _digests(self, path: Path, *algorithms: str) -> dict[str, str]:
-        return self._memory.digests(path, sorted(set(algorithms)), f"digest {path.name}", self._events)
+    def _digests(self, path: Path, *algorithms: str, called: str) -> dict[str, str]:
+        return self._memory.digests(path, sorted(set(algorithms)), f"digest {called}", self._events)
 
 
 def _mismatch(url: str, checksum: Checksum) -> BaseError:

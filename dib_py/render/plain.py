@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TextIO
 
 import dib_py
@@ -15,7 +16,30 @@ from dib_py.render.measures import amount, count_of, duration
 from dib_py.render.profile import profiling
 
 RUN_PARTS = "dib-run-parts "
-_UNKNOWN_EVERY = 10  # seconds between lines on work whose end is unknown
+_SHORT = 1.0  # seconds: of work that takes less nobody needs to read
+_EVERY = 3.0  # seconds, at least, between lines on the same work
+_UNKNOWN_EVERY = 10.0  # the same, where the end of the work is unknown
+
+
+@dataclass
+class _Work:
+    """A piece of work in progress: when it began, how far it is, and when and at which tenth it was told last."""
+
+    since: float
+    done: int
+    told: float = 0.0
+    tenth: int = -1
+
+    def is_news(self, event: events.Progress) -> bool:
+        """Whether the event is worth a line, which is then taken for told."""
+        self.done = event.done
+        tenth = event.done * 10 // event.total if event.total else -1
+        ended = event.total is not None and event.done >= event.total
+        wait = (0.0 if ended else _EVERY) if event.total else _UNKNOWN_EVERY
+        if event.at - self.since < _SHORT or event.at - self.told < wait or (event.total and tenth == self.tenth):
+            return False
+        self.told, self.tenth = event.at, tenth
+        return True
 
 
 class PlainLines:
@@ -29,7 +53,7 @@ class PlainLines:
         self._timestamps = timestamps
         self._debug = debug
         self._directory = ""
-        self._shown: dict[str, int] = {}  # which part of each piece of work was told last
+        self._work: dict[str, _Work] = {}  # by the task's name
 
     def __call__(self, event: Event) -> None:
         make: Callable[[PlainLines, Event], Iterator[str]] | None = _LINES.get(event.kind)
@@ -78,11 +102,14 @@ class PlainLines:
             yield RUN_PARTS + line
 
     def _progress(self, event: events.Progress) -> Iterator[str]:
-        """A line for each tenth of work; one every ten seconds where its end is unknown."""
-        part = event.done * 10 // event.total if event.total else int(event.at // _UNKNOWN_EVERY)
-        if self._shown.get(event.task) != part:
-            self._shown[event.task] = part
+        """A line for each tenth of work, but none for what is short and not several at a time."""
+        work = self._work.get(event.task)
+        if work is None or event.done < work.done:  # the same may be done twice
+            work = self._work[event.task] = _Work(event.at, event.done)
+        if work.is_news(event):
             yield f"{event.task}: {amount(event.done, event.total, event.unit)}"
+        if event.total is not None and event.done >= event.total:
+            del self._work[event.task]
 
     def _output_written(self, event: events.OutputWritten) -> Iterator[str]:
         yield f"Image file {event.path} created..."

@@ -65,6 +65,8 @@ def test_verified_by_the_publishers_list(get: Get, image: bytes, publisher: Publ
     assert base.origin == publisher.url("debian.qcow2")
     [*_, last] = [event for event in seen if isinstance(event, Progress) and event.task == "download debian.qcow2"]
     assert (last.done, last.total) == (len(image), len(image))
+    assert "digest debian.qcow2" in {event.task for event in seen if isinstance(event, Progress)}
+    assert not [event for event in seen if isinstance(event, Progress) and "partial" in event.task]
 
 
 def test_unverified_without_a_checksum(get: Get) -> None:

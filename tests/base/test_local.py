@@ -84,6 +84,14 @@ def test_compressed(get: Get, tmp_path: Path, image: bytes) -> None:
     assert base.origin == str(file)
 
 
+def test_what_is_unpacked_is_told_by_its_own_name(get: Get, image: bytes, tmp_path: Path, seen: list[Event]) -> None:
+    file = tmp_path / "debian.qcow2.gz"
+    file.write_bytes(gzip.compress(image))
+    get(file)
+    told = {event.task for event in seen if isinstance(event, Progress)}
+    assert told == {"digest debian.qcow2.gz", "digest debian.qcow2"}
+
+
 def test_a_compressed_page(get: Get, tmp_path: Path) -> None:
     file = tmp_path / "page.gz"
     file.write_bytes(gzip.compress(b"<html>hello</html>"))

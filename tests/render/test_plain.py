@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import subprocess
@@ -16,10 +17,8 @@ from dib_py.render.plain import PlainLines, stamp
 GOLDEN = """\
 2026-01-01 00:00:00.250 | target host: KVM does not work here
 2026-01-01 00:00:02.250 | WARNING: mirror b is slow
-2026-01-01 00:00:03.250 | download base: 0 B of 1.0 KiB (0 %)
-2026-01-01 00:00:05.250 | download base: 512 B of 1.0 KiB (50 %)
+2026-01-01 00:00:04.250 | download base: 50 B of 1.0 KiB (4 %)
 2026-01-01 00:00:06.250 | download base: 1.0 KiB of 1.0 KiB (100 %)
-2026-01-01 00:00:07.250 | index: 3 files
 2026-01-01 00:00:08.250 | dib-py version VERSION
 2026-01-01 00:00:08.250 | Building elements: base debian vm
 2026-01-01 00:00:08.250 | Building debian in 3 steps on the host target
@@ -108,4 +107,25 @@ def test_work_without_a_known_end_is_told_every_ten_seconds() -> None:
     show = PlainLines(stream, timestamps=False)
     for second in range(25):
         show(Progress("write tar", second * 1024**2, None, at=1000.0 + second))
-    assert stream.getvalue() == "write tar: 0 B\nwrite tar: 10.0 MiB\nwrite tar: 20.0 MiB\n"
+    assert stream.getvalue() == "write tar: 1.0 MiB\nwrite tar: 11.0 MiB\nwrite tar: 21.0 MiB\n"
+
+
+def progress(task: str, seconds: float, steps: int = 100) -> list[Event]:
+    """Work of so many seconds, told evenly from its begin to its end."""
+    return [Progress(task, step, steps, "percent", at=1000 + step * seconds / steps) for step in range(steps + 1)]
+
+
+def test_work_of_less_than_a_second_is_not_told() -> None:
+    assert plain(progress("digest base.qcow2", 0.9), timestamps=False) == ""
+
+
+def test_work_is_told_in_tenths_some_seconds_apart_and_at_its_end() -> None:
+    lines = plain(progress("write qcow2", 8.0, 32), timestamps=False).splitlines()
+    assert [re.findall(r"\d+", line)[-1] for line in lines] == ["12", "50", "87", "100"]
+    assert len(plain(progress("write qcow2", 3600.0), timestamps=False).splitlines()) == 11
+
+
+def test_the_same_work_once_more_is_told_anew() -> None:
+    again = [dataclasses.replace(event, at=event.at + 100) for event in progress("digest x", 2.0)]
+    first = plain(progress("digest x", 2.0), timestamps=False)
+    assert first and plain([*progress("digest x", 2.0), *again], timestamps=False) == first + first
