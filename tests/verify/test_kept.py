@@ -11,6 +11,7 @@ import pytest
 from dib_py.errors import OutputError
 from dib_py.verify.kept import Asked, keep, page_path, recall, verdict_path
 from dib_py.verify.result import ENGINE, Outcome, Verdict
+from dib_py.verify.verdict_json import from_json
 from tests.verify import samples
 
 
@@ -117,6 +118,53 @@ def test_an_image_that_has_no_digest_has_no_lasting_verdict(image: Path) -> None
     verdict = replace(samples.panicked(), digest="")
     keep(image, verdict)
     assert recall(image, asked_of(verdict)) is None
+
+
+def kept(image: Path) -> Verdict:
+    return from_json(verdict_path(image).read_text())
+
+
+def test_a_verdict_on_fewer_checks_goes_into_the_one_on_more(image: Path) -> None:
+    keep(image, samples.good())
+    bad = samples.result("growroot", Outcome.FAILED, reason="it stays small")
+    keep(image, samples.verdict(bad, profile="", limit=60.0, image=str(image)))
+    after = kept(image)
+    assert [result.check for result in after.results] == ["boots", "no-leftovers", "growroot", "second-boot"]
+    assert (after.outcome, after.reason, after.profile) == (Outcome.FAILED, "growroot: it stays small", "openstack")
+    assert (after.boots, after.limit) == (samples.good().boots, 60.0)
+    assert "it stays small" in page_path(image).read_text()
+    keep(image, samples.verdict(samples.result("growroot"), profile="", limit=60.0))
+    assert kept(image).passed
+
+
+def test_what_was_not_run_again_stays_as_it_was_found(image: Path) -> None:
+    keep(image, samples.good())
+    keep(image, samples.verdict(samples.result("boots", Outcome.NOT_RUN, reason="no qemu"), profile=""))
+    assert kept(image).passed
+
+
+def test_a_check_that_nobody_asked_before_is_added_with_its_boot(image: Path) -> None:
+    keep(image, samples.good())
+    keep(image, samples.verdict(samples.result("ntp"), profile="", boots=(samples.boot(),)))
+    after = kept(image)
+    assert [result.check for result in after.results][-1] == "ntp"
+    assert len(after.boots) == 1 and after.passed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"digest": "blake2b:" + "0" * 64}, {"digest": ""}, {"engine": ENGINE + 1}, {"terms": {}}, {"accelerator": "kvm"}],
+)
+def test_a_verdict_on_something_else_has_nothing_in_common(image: Path, other: dict[str, object]) -> None:
+    keep(image, samples.good())
+    keep(image, samples.verdict(samples.result("boots"), profile="", **other))
+    assert [result.check for result in kept(image).results] == ["boots"]
+
+
+def test_a_profile_that_is_asked_for_again_is_the_whole_answer(image: Path) -> None:
+    keep(image, samples.good())
+    keep(image, samples.verdict(samples.result("boots")))
+    assert [result.check for result in kept(image).results] == ["boots"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"null"])
