@@ -19,10 +19,12 @@ from typing import Any, TypeVar
 
 from dib_py.errors import TargetError
 from dib_py.target.guestfs_runner import ENVIRONMENT, SCRIPT, Runner
+from dib_py.target.supermin import forget_unfinished, temporary_files_in
 
 LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
 DISK_LABEL = "image"  # letters only; gives /dev/disk/guestfs/image
 SOURCE_LABEL = "source"
+_SCRATCH = "guestfs"  # in the build's directory, and gone with it
 _KEPT_CONSOLE = 64 * 1024  # bytes
 _SHOWN_LINES = 15
 
@@ -107,10 +109,12 @@ class Appliance:
         self._handle = handle = bindings.GuestFS(python_return_dict=True)
         handle.set_event_callback(self._hear, bindings.EVENT_APPLIANCE)
         self.call(self._configure)
+        forget_unfinished(Path(handle.get_cachedir()))
         watch = threading.Timer(self._machine.launch_timeout, self._give_up)
         watch.start()
         try:
-            handle.launch()
+            with temporary_files_in(self._directory / _SCRATCH):
+                handle.launch()
         except RuntimeError as error:
             raise self._not_launched(error) from error
         finally:
@@ -120,7 +124,7 @@ class Appliance:
 
     def _configure(self, handle: Any) -> None:
         machine = self._machine
-        scratch = self._directory / "guestfs"
+        scratch = self._directory / _SCRATCH
         scratch.mkdir(exist_ok=True)
         handle.set_tmpdir(str(scratch))
         handle.set_backend("direct")
