@@ -25,13 +25,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dib_py.errors import TargetError
+from dib_py.errors import HostError, TargetError
 from dib_py.windows import critical_devices, driver_store, refusals, templating
 from dib_py.windows.driver_choice import Chosen, Wanted, choose
 from dib_py.windows.driver_signatures import knows_sha2, needs_sha2
 from dib_py.windows.installation import Installation
 from dib_py.windows.refusals import Refusal, refuse
-from dib_py.windows.virtio_media import opened
+from dib_py.windows.virtio_media import generations_with, opened
 from dib_py.windows.volume import segments
 from dib_py.windows.yaml_node import Node, read
 
@@ -65,13 +65,28 @@ def parse(path: Path, variables: Mapping[str, str]) -> Drivers:
         source, counted = Path(variables.get("TMP_HOOKS_PATH", "")) / entries["fetched"].text(), True
     else:
         source, counted = _source(entries["source"], variables)
-    return Drivers(
-        path,
-        source,
-        counted,
-        _stage(entries.get("stage")),
-        tuple(_wanted(node) for node in entries["drivers"].sequence()),
-    )
+    wanted = tuple(_wanted(node) for node in entries["drivers"].sequence())
+    stage = _stage(entries.get("stage"))
+    if "source" in entries:
+        _check_medium(source, entries["source"], [one for one in wanted if not one.optional], variables)
+    return Drivers(path, source, counted, stage, wanted)
+
+
+def _check_medium(source: Path, node: Node, needed: Iterable[Wanted], variables: Mapping[str, str]) -> None:
+    """FileError for what is no medium, or has a driver that every image needs for no Windows at all."""
+    holder = templating.holder(node.path, node.text(), variables)
+    named = f"{holder}: " if holder else ""
+    try:
+        with opened(source) as medium:
+            missing = [
+                one.name
+                for one in needed
+                if not any(generations_with(medium, name) for name in filter(None, (one.name, one.instead)))
+            ]
+    except HostError as error:
+        raise node.error(f"{named}{error.message}", hint=error.hint) from error
+    if missing:
+        raise node.error(f"{named}{source} has no driver {', '.join(missing)}", hint="take a complete virtio-win image")
 
 
 def _source(node: Node, variables: Mapping[str, str]) -> tuple[Path, bool]:
@@ -79,17 +94,16 @@ def _source(node: Node, variables: Mapping[str, str]) -> tuple[Path, bool]:
     written = node.text()
     if not written:
         raise node.error("source is empty")
-    names = sorted(templating.names(node.path.read_bytes()))
-    is_variable = any(variables.get(name) == written for name in names)
-    source = (Path.cwd() if is_variable else node.path.parent.absolute()) / written
+    holder = templating.holder(node.path, written, variables)
+    source = (Path.cwd() if holder else node.path.parent.absolute()) / written
     if not source.exists():
         raise templating.Missing(
             node.path,
-            f"there is no {source}, from which drivers are taken",
+            f"{f'{holder}: ' if holder else ''}there is no {source}, from which drivers are taken",
             line=node.line,
             hint="DIB_VIRTIO_WIN names virtio-win.iso where it was downloaded; or install the package virtio-win",
         )
-    return source, is_variable
+    return source, bool(holder)
 
 
 def _stage(node: Node | None) -> str:

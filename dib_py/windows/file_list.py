@@ -196,12 +196,13 @@ def _entry(node: Node, variables: Mapping[str, str]) -> Entry:
         source = Path(variables.get("TMP_HOOKS_PATH", "")) / entries[kind].text()
         by_variable = False
     else:
-        by_variable = _is_of_variable(entries[kind], variables)
-        source = _source(entries[kind], by_variable)
-    if kind == "unpack":
-        _check_archive(source, entries[kind])
-    elif kind == "medium":
-        _check_medium(source, node, entries)
+        holder = templating.holder(node.path, entries[kind].text(), variables)
+        by_variable = bool(holder)
+        source = _source(entries[kind], holder)
+        if kind == "unpack":
+            _check_archive(source, entries[kind], holder)
+        elif kind == "medium":
+            _check_medium(source, node, entries, holder)
     strip = entries["strip"].number(100) if "strip" in entries else 0
     return Entry(
         path,
@@ -261,43 +262,47 @@ def _content(entries: Mapping[str, Node]) -> bytes:
         raise node.error(f"the text can't be stored: {error.reason}") from error
 
 
-def _is_of_variable(node: Node, variables: Mapping[str, str]) -> bool:
-    """Whether a path is what one of the variables holds that the file names."""
-    names = sorted(templating.names(node.path.read_bytes()))
-    return any(variables.get(name) == node.text() for name in names)
-
-
-def _source(node: Node, by_variable: bool) -> Path:
-    """A file of this machine: beside the element's, or where the user's variable says, seen from here."""
+def _source(node: Node, holder: str) -> Path:
+    """A file of this machine: beside the element's, or where the user's variable ``holder`` says, seen from here."""
     if not node.text():
         raise node.error("no file is named")
-    source = (Path.cwd() if by_variable else node.path.parent.absolute()) / node.text()
+    source = (Path.cwd() if holder else node.path.parent.absolute()) / node.text()
     try:
         kind = source.stat().st_mode
     except OSError as error:
-        message = f"{source} cannot be read: {error.strerror}"
-        raise templating.Missing(node.path, message, line=node.line, hint="it is a file of this machine") from error
+        message = f"{_named_by(holder)}{source} cannot be read: {error.strerror}"
+        raise templating.Missing(node.path, message, line=node.line, hint=_missing_hint(node)) from error
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise node.error(f"{source} is neither a file nor a directory")
+        raise node.error(f"{_named_by(holder)}{source} is neither a file nor a directory")
     return source
 
 
-def _check_archive(source: Path, node: Node) -> None:
+def _named_by(holder: str) -> str:
+    return f"{holder}: " if holder else ""
+
+
+def _missing_hint(node: Node) -> str:
+    """What to do about a file that is not there: those who take a file's default do not know its variable."""
+    names = sorted(templating.names(node.path.read_bytes()))
+    return f"it is a file of this machine; {names[0]} can name another" if len(names) == 1 else "it is a file of this machine"
+
+
+def _check_archive(source: Path, node: Node, holder: str) -> None:
     try:
         with zipfile.ZipFile(source) as archive:
             for name in archive.namelist():
                 placing.normal_path(name, node.path, node.line)
     except (zipfile.BadZipFile, OSError) as error:
-        raise node.error(f"{source} is no zip archive that can be read: {error}") from error
+        raise node.error(f"{_named_by(holder)}{source} is no zip archive that can be read: {error}") from error
     except FileError as error:
-        raise node.error(f"{source}: {error.message}") from error
+        raise node.error(f"{_named_by(holder)}{source}: {error.message}") from error
 
 
-def _check_medium(source: Path, node: Node, entries: Mapping[str, Node]) -> None:
+def _check_medium(source: Path, node: Node, entries: Mapping[str, Node], holder: str) -> None:
     if "member" not in entries:
         raise node.error("member is missing: which file of the medium?")
     try:
         with virtio_media.opened(source) as medium:
             _found(medium, entries["member"].text())
     except (HostError, TargetError) as error:
-        raise entries["medium"].error(error.message, hint=error.hint) from error
+        raise entries["medium"].error(f"{_named_by(holder)}{error.message}", hint=error.hint) from error

@@ -103,4 +103,6 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except (PyCdlibException, OSError, struct.error, LookupError, ValueError) as error:
-        raise HostError(f"{name} is no ISO image that can be read: {error}") from error
+        raise HostError(
+            f"{name} is no ISO image that can be read", hint="it may be cut off, or another file"
+        ) from error

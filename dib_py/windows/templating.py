@@ -1,9 +1,9 @@
-"""Variables in the declarative files of Windows elements: ``${DIB_NAME}``, with ``:-default`` or ``:+text`` in it.
+"""Variables in the declarative files of Windows elements: ``${DIB_NAME}``; ``:-default``, ``:+text``, ``:?text`` in it.
 
 Only names that begin with ``DIB_`` are meant; any other ``${...}`` belongs to whoever reads the file in the guest.
 ``$${DIB_NAME}`` is the text ``${DIB_NAME}``. As in the shell, a default also stands in for an empty variable, and
-``text`` is there only if the variable holds something. Either may be empty and may itself hold variables. Without them
-a variable must be set.
+``text`` is there only if the variable holds something; after ``:?`` it is what a user is told to do who has not set it.
+Each may be empty and may itself hold variables. Without them a variable must be set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dib_py.errors import FileError, nearest
 from dib_py.windows.supposed import Supposed
 
 _NAME = re.compile(r"\bDIB_[A-Za-z0-9_]+")
-_OPENING = re.compile(r"(?P<dollars>\$+)\{(?P<name>DIB_[A-Za-z0-9_]+)(?P<next>:[-+]|\}|)")
+_OPENING = re.compile(r"(?P<dollars>\$+)\{(?P<name>DIB_[A-Za-z0-9_]+)(?P<next>:[-+?]|\}|)")
 _DEEPEST = 8  # defaults within defaults
 
 
@@ -27,6 +27,11 @@ def names(content: str | bytes) -> frozenset[str]:
     if isinstance(content, bytes) and b"\0" in content:  # UTF-16, as regedit writes it
         text += content.replace(b"\0", b"").decode("utf-8", errors="replace")
     return frozenset(_NAME.findall(text))
+
+
+def holder(file: Path, text: str, variables: Mapping[str, str]) -> str:
+    """The variable that holds what stands in a file, of those that it names; empty where the text is the file's own."""
+    return next((name for name in sorted(names(file.read_bytes())) if text and variables.get(name) == text), "")
 
 
 def literal(text: str) -> str:
@@ -65,7 +70,7 @@ class Template:
                     self.path,
                     f"malformed variable: {text[match.start() : match.end() + 10].splitlines()[0]}",
                     line=line,
-                    hint="${DIB_NAME}, ${DIB_NAME:-default} or ${DIB_NAME:+text}",
+                    hint="${DIB_NAME}, ${DIB_NAME:-default}, ${DIB_NAME:+text} or ${DIB_NAME:?text}",
                 )
             if isinstance(self.variables, Supposed) and match["name"] in self.variables.unknown:
                 raise Missing(self.path, f"variable {match['name']} may hold anything", line=line)
@@ -75,8 +80,11 @@ class Template:
                 if end is None or depth == _DEEPEST:
                     raise FileError(self.path, f"${{{match['name']}{match['next']} has no closing brace", line=line)
                 other, position = text[match.end() : end], end + 1
+            is_set = bool(self.variables.get(match["name"]))
+            if match["next"] == ":?" and not is_set:
+                told = Template(self.path, self.variables, line)._fill(other or "", depth + 1)
+                raise Missing(self.path, f"variable {match['name']} is not set", line=line, hint=told)
             if match["next"] == ":+":
-                is_set = bool(self.variables.get(match["name"]))
                 filled.append(Template(self.path, self.variables, line)._fill(other or "", depth + 1) if is_set else "")
             else:
                 filled.append(self._value(match["name"], other, line, depth))

@@ -38,6 +38,8 @@ def test_examples_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text
     zipfile.ZipFile(tmp_path / "app.zip", "w").close()
     (tmp_path / "media" / "guest-agent").mkdir(parents=True)
     (tmp_path / "media" / "guest-agent" / "agent-x86_64.msi").write_text("")
+    for driver in ("viostor", "acmecard"):
+        (tmp_path / "media" / f"{driver}.inf").write_text("")
     variables = {
         "DIB_APP_MSI": "app.msi",
         "DIB_APP_ZIP": "app.zip",

@@ -17,7 +17,7 @@ from dib_py.errors import BaseError, FileError, HostError
 from dib_py.windows.drivers import Drivers, parse, reads
 from dib_py.windows.hive import Value
 from tests.windows import virtio_media
-from tests.windows.applying import Subject, subject
+from tests.windows.applying import Subject, read, subject
 from tests.windows.phony import Case, Guest
 
 STORAGE = "{4d36e97b-e325-11ce-bfc1-08002be10318}"
@@ -418,7 +418,8 @@ def test_a_medium_without_a_driver_for_the_image_is_refused(tmp_path: Path) -> N
 
 def test_a_medium_without_a_driver_at_all_is_refused(tmp_path: Path) -> None:
     medium = virtio_media.write_directory(virtio_media.media(["2k22"], ["viostor"]), tmp_path / "medium")
-    assert f"{medium} has no driver vioscsi" in refused(subject(tmp_path), medium)
+    with pytest.raises(FileError, match=f"DIB_VIRTIO_WIN: {medium} has no driver vioscsi, NetKVM"):
+        read(["virtio"], {"DIB_VIRTIO_WIN": str(medium)})
 
 
 def test_a_policy_against_drivers_is_refused_unless_asked_for(tmp_path: Path, virtio_win: Path) -> None:
@@ -490,8 +491,10 @@ def test_a_damaged_medium_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_image_is_told(tmp_path: Path) -> None:
     (tmp_path / "virtio-win.iso").write_bytes(b"<html>not found</html>")
-    with pytest.raises(HostError, match=r"virtio-win\.iso is no ISO image that can be read"):
-        subject(tmp_path).apply("virtio", DIB_VIRTIO_WIN=str(tmp_path / "virtio-win.iso"))
+    with pytest.raises(FileError, match=r"DIB_VIRTIO_WIN: .*virtio-win\.iso is no ISO image that can be read$"):
+        read(["virtio"], {"DIB_VIRTIO_WIN": str(tmp_path / "virtio-win.iso")})
+    with pytest.raises(FileError, match=r"DIB_VIRTIO_WIN: .*virtio-win\.iso is no ISO image that can be read$"):
+        read(["qga"], {"DIB_VIRTIO_WIN": str(tmp_path / "virtio-win.iso")})
 
 
 def element(tmp_path: Path, text: str) -> Path:
@@ -571,7 +574,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line(tmp_path: Path, yaml: s
 def test_paths_are_those_of_the_user_or_of_the_element(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = element(tmp_path, "source: ${DIB_MINE:-brought}\ndrivers: []\n") / "drivers.yaml"
     (path.parent / "brought").mkdir()
-    (tmp_path / "given.iso").touch()
+    virtio_media.write_iso(virtio_media.media(["2k22"], ["viostor"]), tmp_path / "given.iso")
     monkeypatch.chdir(tmp_path)
     brought, given = parse(path, {}), parse(path, {"DIB_MINE": "given.iso"})
     assert (brought.source, list(reads(brought))) == (path.parent / "brought", [path.parent / "brought"])

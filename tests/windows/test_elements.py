@@ -237,6 +237,17 @@ def test_what_makes_no_sense_is_told_before_anything_happens(
         read([element], variables)
 
 
+@pytest.mark.parametrize(
+    ("element", "hint"),
+    [("cloudbase-init", "export DIB_CLOUDBASE_INIT_MSI="), ("ssh", "export DIB_SSH_PACKAGE=")],
+)
+def test_what_a_user_has_to_download_is_told(element: str, hint: str) -> None:
+    with pytest.raises(FileError) as caught:
+        read([element], {})
+    assert caught.value.hint.startswith("download ") and hint in caught.value.hint
+    assert "write" not in caught.value.hint
+
+
 def test_remote_desktop_and_ping_are_let_in_by_windows_own_rules(tmp_path: Path) -> None:
     one = subject(tmp_path)
     one.apply("rdp", "icmp")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py.errors import FileError
-from dib_py.windows.templating import Template, literal, names
+from dib_py.windows.templating import Missing, Template, literal, names
 
 HERE = Path("element/registry.d/10-x.reg")
 
@@ -30,6 +30,8 @@ def fill(text: str, **variables: str) -> str:
         ("${DIB_NONE:-${DIB_NEITHER:-a}b}", "ab"),
         ("${DIB_PORT:+port=${DIB_PORT}}", "port=3389"),
         ("[${DIB_NONE:+port=${DIB_NONE}}${DIB_EMPTY:+x}]", "[]"),
+        ("${DIB_PORT:?name a port}", "3389"),
+        ("$${DIB_PORT:?x}", "${DIB_PORT:?x}"),
         ("$${DIB_PORT}", "${DIB_PORT}"),
         ("$$${DIB_NONE:-22}", "$${DIB_NONE:-22}"),
         ("${env:PATH} $DIB_PORT {DIB_PORT} $(x) 100%", "${env:PATH} $DIB_PORT {DIB_PORT} $(x) 100%"),
@@ -80,3 +82,10 @@ def test_names_are_found_wherever_they_stand() -> None:
     text = "when: DIB_A = 1\n${DIB_B:-${DIB_C}} %DIB_D% $env:DIB_E XDIB_F"
     assert names(text) == names(text.encode()) == {"DIB_A", "DIB_B", "DIB_C", "DIB_D", "DIB_E"}
     assert names("\ufeff${DIB_A}".encode("utf-16-le")) == {"DIB_A"}
+
+
+@pytest.mark.parametrize("given", [{}, {"DIB_FILE": ""}])
+def test_an_element_says_what_to_do_about_a_variable_that_is_not_set(given: dict[str, str]) -> None:
+    with pytest.raises(Missing, match=r"10-x\.reg:2: variable DIB_FILE is not set") as caught:
+        fill("\n${DIB_FILE:?download it from ${DIB_SITE} and name it}", DIB_SITE="here", **given)
+    assert caught.value.hint == "download it from here and name it"
