@@ -284,7 +284,8 @@ def _named_by(holder: str) -> str:
 def _missing_hint(node: Node) -> str:
     """What to do about a file that is not there: those who take a file's default do not know its variable."""
     names = sorted(templating.names(node.path.read_bytes()))
-    return f"it is a file of this machine; {names[0]} can name another" if len(names) == 1 else "it is a file of this machine"
+    another = f"; {names[0]} can name another" if len(names) == 1 else ""
+    return f"it is a file of this machine{another}"
 
 
 def _check_archive(source: Path, node: Node, holder: str) -> None:
