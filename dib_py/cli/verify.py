@@ -55,6 +55,8 @@ def command(
     from dib_py.verify import choice
     from dib_py.verify.verify import Asked, verify
 
+    if junit is not None:
+        _refuse_unwritable("--junit", Path(junit))
     settings = parse([], os.environ)
     known = choice.known()
     chosen = choice.by_name(checks, known) if checks else choice.of_profile(profile or choice.DEFAULT_PROFILE, known)
@@ -82,6 +84,19 @@ def _fresh(name: str | None) -> Path | None:
     except OSError as error:
         raise UsageError(f"--keep-console: {name} can't be written: {error.strerror}") from error
     return path
+
+
+def _refuse_unwritable(option: str, path: Path) -> None:
+    """Tell of a file that can't be written before any work; what it holds stays until there is something to write."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return  # a pipe, whose reader would take an opening for the report
+    new = not path.exists() and not path.is_symlink()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"{option}: {path} can't be written: {error.strerror}") from error
+    if new:
+        path.unlink()
 
 
 def _subscribers(as_json: bool, verbose: bool, stack: ExitStack) -> list[Subscriber]:

@@ -18,7 +18,7 @@ from dib_py.errors import HostError
 from dib_py.events import Events, VerificationStarted
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
-from dib_py.verify.checks import Check, Limits, Need, Trouble
+from dib_py.verify.checks import DOORS, Check, Limits, Need, Trouble
 from dib_py.verify.firmware import Firmware, boots, lacks_bootloader, may_hold_windows, ovmf
 from dib_py.verify.machine import Hardware, make_overlay, processors, program, qemu_version
 from dib_py.verify.metadata import Metadata, served
@@ -32,7 +32,6 @@ GIB = 1024**3
 GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
 _EXPLAIN_WITHIN = 90.0  # seconds to look at an image whose boot got nowhere
 _LAST_WORDS = 5.0  # seconds for checks to notice that the machine is gone
-_DOORS = frozenset(Need) - {Need.IMAGE}
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Verification:
         start = self._start.read_bytes() if self._start.exists() else b""
         given = replace(given, lacks_bootloader=lacks_bootloader(start))
         first = Boot(given, 1, self._hardware(firmware[0]), disks[0], self._boards[0])
-        wants_boot = any(check.needs & _DOORS for check in self._order.checks)
+        wants_boot = any(check.needs & DOORS for check in self._order.checks)
         if wants_boot and not self._impossible and may_hold_windows(start):
             self._explain()
         if self._impossible or not wants_boot:
@@ -123,7 +122,7 @@ class Verification:
                 self._boot(second)
             else:
                 self._start_checks(2, second)
-                self._boards[1].never(self._why_no_second(first), *_DOORS)
+                self._boards[1].never(self._why_no_second(first), *DOORS)
         self._finish()
 
     def _boot(self, boot: Boot) -> bool:
@@ -134,7 +133,7 @@ class Verification:
         runs = self._start_checks(boot.boot, boot)
         late = [run for run in runs if Need.OTHERS in run.check.needs]
         after = [run for run in runs if Need.END in run.check.needs]
-        early = [run for run in runs if run not in late and run not in after and run.check.needs & _DOORS]
+        early = [run for run in runs if run not in late and run not in after and run.check.needs & DOORS]
         try:
             with boot:
                 self._wait_for(early, boot)
@@ -164,8 +163,8 @@ class Verification:
 
     def _read_only(self, subject: Boot) -> None:
         """The checks that need no machine; the others are not run."""
-        self._boards[0].never(self._impossible or "nothing asked for a boot", *_DOORS)
-        self._boards[1].never(self._impossible or "nothing asked for a boot", *_DOORS)
+        self._boards[0].never(self._impossible or "nothing asked for a boot", *DOORS)
+        self._boards[1].never(self._impossible or "nothing asked for a boot", *DOORS)
         for number in (1, 2):
             self._start_checks(number, subject)
         self._finish()
@@ -269,7 +268,7 @@ class Verification:
 
     def _judged(self, check: Check, result: Result) -> Result:
         """A result, unless it comes from a boot that proves nothing as the image is for other machines."""
-        if self._impossible and check.needs & _DOORS:
+        if self._impossible and check.needs & DOORS:
             return replace(result, outcome=Outcome.NOT_RUN, reason=self._impossible)
         return result
 

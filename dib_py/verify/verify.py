@@ -31,7 +31,8 @@ from dib_py.isolation import Worker
 from dib_py.settings import Settings
 from dib_py.target.probe import kvm_works
 from dib_py.verify import kept
-from dib_py.verify.checks import Check
+from dib_py.verify.checks import DOORS, Check
+from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.content import content_digest
 from dib_py.verify.limits import limits
 from dib_py.verify.namespace import apart
@@ -105,7 +106,6 @@ def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) ->
     except BaseError as error:
         return _keep_broken(asked, error, events)
     kvm = kvm_works(settings.environ)
-    events.info(f"accelerator {'kvm' if kvm.works else 'tcg'}: {kvm.reason}")
     allowed = limits(kvm.works, asked.timeout)
     try:
         digest = content_digest(asked.image, image_format, memory)
@@ -122,7 +122,11 @@ def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) ->
     )
     if not asked.again and (known := kept.recall(asked.name, question)):
         _tell_again(known, events)
+        if asked.kept_console is not None:
+            _keep_known_console(known, asked.kept_console, events)
         return known
+    if any(check.needs & DOORS for check in asked.checks):
+        events.info(f"accelerator {'kvm' if kvm.works else 'tcg'}: {kvm.reason}")
     return Order(
         asked.image,
         asked.name,
@@ -191,6 +195,15 @@ def _tell_again(verdict: Verdict, events: Events) -> None:
     for result in verdict.results:
         events.emit(CheckFinished(result.check, result.outcome.value, result.reason, result.seconds))
     _tell(verdict, [kept.page_path(image), kept.verdict_path(image)], events, verdict.started)
+
+
+def _keep_known_console(verdict: Verdict, path: Path, events: Events) -> None:
+    """The lines that were kept, as what came byte for byte is not there any more."""
+    copy = ConsoleCopy(path, events)
+    for boot in verdict.boots:
+        copy.write("".join(f"{line.text}\n" for line in boot.console).encode(errors="backslashreplace"))
+    copy.close()
+    events.info("--keep-console: these are the lines that were kept with the verdict; --again boots for all bytes")
 
 
 def _tell(verdict: Verdict, files: list[Path], events: Events, known: float | None = None) -> None:

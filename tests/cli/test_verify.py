@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dib_py.cli import main
+from dib_py.digest import Memory
+from dib_py.verify.checks.boots import Boots
+from dib_py.verify.content import content_digest
+from dib_py.verify.kept import keep
+from dib_py.verify.result import Verdict
+from tests.verify import samples
 
 
 def verify(*words: str) -> int:
@@ -31,6 +38,8 @@ def no_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--profile", "minmal", "x"], "there is no profile minmal\n  minimal?"),
         (["--profile", "minimal", "--check", "boots", "x"], "--check and --profile exclude each other"),
         (["--timeout", "0", "x"], "--timeout takes seconds, not 0"),
+        (["--junit", "no/such/file", "."], "--junit: no/such/file can't be written: No such file"),
+        (["--junit", ".", "x"], "--junit: . can't be written: Is a directory"),
         (["--keep-console", "no/such/file", "."], "--keep-console: no/such/file can't be written: No such file"),
     ],
 )
@@ -63,6 +72,34 @@ def test_an_image_that_is_not_verified_as_it_is(
     said = capsys.readouterr().err
     assert message in said and "qemu-img convert -O qcow2 image" in said
     assert not list(tmp_path.glob("*verdict*"))
+
+
+def test_a_report_stays_as_it_is_until_there_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.xml").write_text("<old/>")
+    assert verify("--junit", "old.xml", "nowhere.qcow2") == verify("--junit", "new.xml", "nowhere.qcow2") == 1
+    assert Path("old.xml").read_text() == "<old/>" and not Path("new.xml").exists()
+
+
+def known(image: Path) -> Verdict:
+    """An image that has passed before what is asked by ``--check boots``."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+    boots = replace(samples.result("boots"), version=Boots.version)
+    digest = content_digest(image, "qcow2", Memory(image.with_name("digests")))
+    verdict = samples.verdict(boots, boots=(samples.boot(), samples.boot(2)), digest=digest)
+    keep(image, verdict)
+    return verdict
+
+
+def test_a_console_that_is_known_is_written_without_a_boot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = known(tmp_path / "image.qcow2")
+    console = tmp_path / "console.log"
+    assert verify("--check", "boots", "--keep-console", str(console), str(tmp_path / "image.qcow2")) == 0
+    lines = [line.text for boot in verdict.boots for line in boot.console]
+    assert console.read_text().splitlines() == lines and lines
+    said = capsys.readouterr().out
+    assert "--again boots for all bytes" in said
+    assert "accelerator" not in said  # as nothing was booted
 
 
 def test_a_file_that_is_no_image_has_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,9 @@ class Need(enum.Enum):
     END = "the machine has been switched off"  # by itself; Subject.disk answers
 
 
+DOORS = frozenset(Need) - {Need.IMAGE}  # for a check with one of these the image is booted
+
+
 class Unreachable(DibError):
     """The guest can't be asked in this way (any more): it does not answer in time, refuses to, or has ended."""
 
