@@ -56,15 +56,22 @@ def _for_linux(element: Element) -> list[str]:
 
 
 def _wrong_family(resolution: Resolution, element: Element, what: str) -> ElementError:
-    *askers, _ = resolution.chain(element.name)
-    via = f" (asked for by {' -> '.join(askers)})" if askers else ""
-    leave = f"leave {[*askers, element.name][0]} out"
+    """What the user named comes first, then how it leads to the element that can't be had."""
+    chain = resolution.chain(element.name)
+    asked = chain[0]
+    message = f"element {asked}"
     if resolution.os_family == LINUX:
-        return ElementError(
-            f"element {element.name}{via} is for Windows only: it has {what}",
-            hint=leave if resolution.has_operating_system else "name the operating system too: windows",
-        )
-    return ElementError(f"element {element.name}{via} has nothing for Windows, only {what}", hint=leave)
+        message += f" asks for {' -> '.join(chain[1:])}, which" if chain[1:] else ""
+        message += f" is for Windows only: it has {what}"
+    else:
+        message += f" is for Linux: it asks for {' -> '.join(chain[1:])}, which" if chain[1:] else ""
+        message += f" has nothing for Windows, only {what}"
+    if not resolution.has_operating_system:
+        return ElementError(message, hint="name the operating system too: windows")
+    instead = resolution.members[asked].counterpart if asked in resolution.members else ()
+    other = "Linux" if resolution.os_family == LINUX else "Windows"
+    offered = f", or name {' and '.join(instead)} in its place: it is for {other}" if instead else ""
+    return ElementError(message, hint=f"leave {asked} out{offered}")
 
 
 def _listed(element: Element) -> str:

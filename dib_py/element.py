@@ -20,6 +20,7 @@ DEPS_FILE = "element-deps"
 PROVIDES_FILE = "element-provides"
 OS_FAMILY_FILE = "os-family"
 DISTRIBUTIONS_FILE = "distributions"
+COUNTERPART_FILE = "counterpart"
 BASE_IMAGE_FILE = "base-image.yaml"
 BOOTSTRAP_PROGRAMS_FILE = "bootstrap-programs"
 ENVIRONMENT_DIRECTORY = "environment.d"
@@ -97,6 +98,11 @@ class Element:
     def distributions(self) -> frozenset[str]:
         """The distributions that it is for, or families of them; empty where it does not say."""
         return frozenset(read_names(self.path / DISTRIBUTIONS_FILE))
+
+    @cached_property
+    def counterpart(self) -> tuple[str, ...]:
+        """The elements that do for the other family of operating systems what it does for its own."""
+        return read_names(self.path / COUNTERPART_FILE)
 
     @cached_property
     def bootstrap_programs(self) -> tuple[str, ...]:

@@ -107,9 +107,43 @@ def test_who_does_not(catalog: Catalog, asked: tuple[str, ...], message: str, hi
     assert raised.value.hint.startswith(hint)
 
 
-def test_who_asked_for_it_is_told(make: Make, tmp_path: Path) -> None:
+def test_who_asked_for_it_is_told_first(make: Make, tmp_path: Path) -> None:
     make("needs-hooks", element_deps="hooks-only\n")
+    make("needs-registry", element_deps="registry-only\n", counterpart="hooks-only\n")
     catalog = Catalog.load([tmp_path], builtin=tmp_path)
-    with pytest.raises(ElementError, match=r"hooks-only \(asked for by needs-hooks\) has nothing") as raised:
+    with pytest.raises(ElementError) as raised:
         refuse_foreign(resolve(catalog, ("panes", "needs-hooks")))
+    assert raised.value.message == (
+        "element needs-hooks is for Linux: it asks for hooks-only, which has nothing for Windows, only install.d"
+    )
     assert raised.value.hint == "leave needs-hooks out"
+    with pytest.raises(ElementError, match="element needs-registry asks for registry-only, which is for") as raised:
+        refuse_foreign(resolve(catalog, ("penguin", "needs-registry")))
+    assert raised.value.hint == "leave needs-registry out, or name hooks-only in its place: it is for Linux"
+
+
+@pytest.mark.parametrize(
+    ("linux", "windows"),
+    [
+        ("cloud-init", "cloudbase-init"),
+        ("growroot", "grow-root"),
+        ("openssh-server", "ssh"),
+        ("root-passwd", "admin-password"),
+        ("sysprep", "win-sysprep-check"),
+    ],
+)
+def test_what_does_it_for_the_other_family_is_told(linux: str, windows: str) -> None:
+    catalog = Catalog.load([])
+    with pytest.raises(ElementError) as raised:
+        refuse_foreign(resolve(catalog, ("windows", linux)))
+    assert raised.value.hint == f"leave {linux} out, or name {windows} in its place: it is for Windows"
+    with pytest.raises(ElementError) as raised:
+        refuse_foreign(resolve(catalog, ("debian", windows)))
+    assert f"name {linux} in its place: it is for Linux" in raised.value.hint
+
+
+def test_every_counterpart_is_one_of_the_other_s() -> None:
+    catalog = Catalog.load([])
+    for element in catalog:
+        for name in element.counterpart:
+            assert element.name in catalog[name].counterpart
