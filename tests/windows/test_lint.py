@@ -128,3 +128,50 @@ def test_what_a_condition_says_of_a_variable_is_heeded_below_it(mine: Path) -> N
 """
     given = {"environment.d__10-mine": "export DIB_MINE=${DIB_MINE:-}\nexport DIB_MODE=${DIB_MODE:-Fast}\n"}
     assert found(mine, **{"registry.d__50-mine.yaml": text}, **given) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("firewal.yaml", "firewall.yaml"),
+        ("firewall.yml", "firewall.yaml"),
+        ("requirements.yaml", "requires.yaml"),
+        ("registry__50-a.reg", "registry.d"),
+        ("unattended.d__50-a.xml", "unattend.d"),
+        ("firstboot__50-a.cmd", "firstboot.d"),
+        ("element-deps-windows", "element-deps.windows"),
+    ],
+)
+def test_a_name_that_nothing_looks_for(mine: Path, name: str, meant: str) -> None:
+    [(path, line, code, message)] = found(mine, **{name: "\n", "environment.d__10-mine": "\n"})
+    assert (path, line, code) == (name.partition("__")[0], 1, "windows-name")
+    assert f"is {meant} meant?" in message
+
+
+def test_names_of_an_element_s_own_are_left_alone(mine: Path) -> None:
+    given = dict.fromkeys(("tests.yaml", "variables.yaml", "notes.txt", "base-image.yaml", "static__a.yaml"), "a: b\n")
+    assert found(mine, **given, **{"bcd.yaml": "", "environment.d__10-a": "", "drivers__a.inf": ""}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("registry.d__mine.reg", REG), ("unattend.d__mine.xml", f"{UNATTEND}</unattend>"), ("firstboot.d__mine.cmd", "")],
+)
+def test_a_file_without_a_number(mine: Path, name: str, text: str) -> None:
+    [(path, _, _, message)] = found(mine, **{name: text})
+    assert path == name.replace("__", "/")
+    assert "NN-name" in message
+
+
+def test_hooks_beside_declarative_files(mine: Path) -> None:
+    files = {"registry.d__50-mine.reg": REG, "install.d__notes": "x\n", "extra-data.d__notes": "x\n"}
+    [(path, _, code, message)] = found(mine, **files)
+    assert (path, code) == ("install.d", "windows-hook")
+    assert "element-deps.windows" in message
+    assert found(mine, **{"element-deps.windows": ""}) == []
+
+
+@pytest.mark.parametrize("name", ["files.yaml", "registry.d__50-mine.yaml"])
+def test_bad_yaml_is_told_once(mine: Path, name: str) -> None:
+    [(path, line, code, _)] = found(mine, **{name: "- path: [\n"})
+    assert (path, line, code) == (name.replace("__", "/"), 2, "yaml")
