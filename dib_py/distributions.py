@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dib_py import phases
-from dib_py.element import DEPS_FILE, LINUX, OS_FAMILY_FILE, WINDOWS, Element
+from dib_py.element import DEPS_FILE, LINUX, OS_FAMILY_FILE, WINDOWS, Catalog, Element
 from dib_py.errors import ElementError
 from dib_py.packages.pkg_map import FAMILIES
 from dib_py.resolve import Resolution
@@ -33,6 +33,32 @@ def refuse_foreign(resolution: Resolution) -> None:
                 f"element {element.name}{via} is for {_listed(element)}, and {system.name} is {_listed(system)}",
                 hint=f"leave {[*askers, element.name][0]} out, or choose another operating system",
             )
+
+
+def families(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """For which families of operating systems each element is: with what it depends on it has something for them."""
+    fit = {family: _for_family(catalog, family) for family in (LINUX, WINDOWS)}
+    return {element.name: tuple(family for family in fit if element.name in fit[family]) for element in catalog}
+
+
+def _for_family(catalog: Catalog, family: str) -> frozenset[str]:
+    foreign = {element.name for element in catalog if _is_foreign(element, family)}
+    needed_by: dict[str, set[str]] = {}
+    for element in catalog:
+        for dep in element.deps_for(family):
+            needed_by.setdefault(dep, set()).add(element.name)
+    queue = list(foreign)
+    while queue:
+        fresh = needed_by.get(queue.pop(), set()) - foreign
+        foreign |= fresh
+        queue.extend(fresh)
+    return frozenset(element.name for element in catalog) - foreign
+
+
+def _is_foreign(element: Element, family: str) -> bool:
+    if element.is_operating_system:
+        return element.os_family != family
+    return bool(_only_for_windows(element) if family == LINUX else _only_for_linux(element))
 
 
 def _only_for_windows(element: Element) -> str:

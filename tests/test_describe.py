@@ -139,8 +139,35 @@ class TestCommand:
             "name": "penguin",
             "summary": "A penguin distribution, e.g. for cold places.",
             "operating_system": True,
+            "os_families": ["linux"],
             "path": str(BASIC / "penguin"),
         }
+
+    def test_the_list_marks_what_is_for_windows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in (
+            "mine/registry.d/50-x.reg",
+            "agent/firstboot.d/50-x.cmd",
+            "agent/install.d/50-x",
+            "hooks/root.d/50-x",
+        ):
+            (tmp_path / name).parent.mkdir(parents=True)
+            (tmp_path / name).write_text("")
+        for name, deps in {"set": "agent\n", "needs-mine": "mine\n", "needs-hooks": "set\nhooks\n"}.items():
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "element-deps").write_text(deps)
+        monkeypatch.setenv("ELEMENTS_PATH", str(tmp_path))
+        marked = {line.split()[0]: line.split()[1:2] for line in self.printed().splitlines()}
+        fit = {one["name"]: one["os_families"] for one in self.values()}
+        for name, mark, families in (
+            ("panes", ["Windows"], ["windows"]),
+            ("mine", ["Windows"], ["windows"]),
+            ("needs-mine", ["Windows"], ["windows"]),
+            ("agent", ["both"], ["linux", "windows"]),
+            ("set", ["both"], ["linux", "windows"]),
+            ("hooks", [], ["linux"]),
+            ("needs-hooks", [], ["linux"]),
+        ):
+            assert (marked[name], fit[name]) == (mark, families), name
 
     def test_show(self) -> None:
         assert self.printed("penguin") == PENGUIN

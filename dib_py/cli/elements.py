@@ -15,7 +15,8 @@ import click
 
 from dib_py import phases
 from dib_py.describe import Description, Package, Virtual, describe
-from dib_py.element import Catalog, split_elements_path
+from dib_py.distributions import families
+from dib_py.element import WINDOWS, Catalog, split_elements_path
 from dib_py.readme import Variable
 
 
@@ -25,7 +26,8 @@ from dib_py.readme import Variable
 def command(name: str | None, as_json: bool) -> None:
     """List the elements that can be seen, or show one of them.
 
-    They are looked for in the directories that ELEMENTS_PATH names, then among those that come with dib-py.
+    They are looked for in the directories that ELEMENTS_PATH names, then among those that come with dib-py. Those for
+    Windows, and for both it and Linux, are marked.
     """
     catalog = Catalog.load(split_elements_path(os.environ.get("ELEMENTS_PATH", "")))
     if name is None:
@@ -43,12 +45,14 @@ def _json(value: Any) -> str:
 
 
 def _list_json(catalog: Catalog) -> str:
+    fit = families(catalog)
     return _json(
         [
             {
                 "name": element.name,
                 "summary": element.description,
                 "operating_system": element.is_operating_system,
+                "os_families": fit[element.name],
                 "path": element.path,
             }
             for element in catalog
@@ -58,8 +62,18 @@ def _list_json(catalog: Catalog) -> str:
 
 def _list_text(catalog: Catalog) -> str:
     width = max((len(element.name) for element in catalog), default=0)
-    lines = (f"{element.name:{width}}  {element.description}".rstrip() for element in catalog)
+    fit = families(catalog)
+    lines = (
+        f"{element.name:{width}}  {_marked(fit[element.name]):7}  {element.description}".rstrip() for element in catalog
+    )
     return "\n".join(_fitted(line) for line in lines)
+
+
+def _marked(found: tuple[str, ...]) -> str:
+    """The families that an element is for; Linux alone, as most are, is not worth a word."""
+    if WINDOWS not in found:
+        return ""
+    return "both" if len(found) > 1 else "Windows"
 
 
 def _fitted(line: str) -> str:
