@@ -47,7 +47,7 @@ def _time_zone(text: str) -> str:
     folded = {name.casefold(): name for name in tz_win}
     if (name := folded.get(text.casefold())) is not None:
         return f"Windows calls it '{tz_win[name]}'"
-    near = {**{name: name for name in win_tz}, **({} if "/" not in text else tz_win)}
+    near = {name: name for name in win_tz} | (tz_win if "/" in text else {})
     meant = [near[name] for name in nearest(text, near)]
     hint = f"is '{meant[0]}' meant? " if meant else ""
     return f"{hint}tzutil /l of Windows lists the names, like 'W. Europe Standard Time'"
