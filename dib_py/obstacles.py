@@ -29,7 +29,7 @@ def check_outputs(plan: Plan) -> None:
         check_directory(Path(plan.outputs[0].path))
         return
     output.check_output(plan.settings, _WINDOWS_IS_A_DISK if plan.is_for_windows else "")
-    accept.check_formats(plan.settings)
+    accept.check_formats(plan.settings, plan.formats)
 
 
 def obstacles(plan: Plan, steps: Iterable[Step]) -> Iterator[DibError]:

@@ -21,18 +21,25 @@ _PACKAGES = {"xfs": "libguestfs-xfs"}
 # the appliance has no thin_check, and a pool that is new needs none
 _NEW_POOLS = ("--config", 'global/thin_check_executable=""')
 
-# Whoever watches the disk opens it when sfdisk has closed it, and the kernel reads no table of a disk that is open.
-_PARTITION = r"""
+# Whoever watches the disk opens it when its writer has closed it, and the kernel reads no table of a disk that is open.
+READ_TABLE = r"""
+read_table() { # disk
+    local left
+    for ((left = 40; ; left--)); do
+        udevadm settle 2>/dev/null || :
+        blockdev --rereadpt "$1" 2>/tmp/rereadpt && return
+        if [[ $left = 0 ]]; then
+            cat /tmp/rereadpt >&2
+            return 1
+        fi
+        sleep 0.25
+    done
+}
+"""
+_PARTITION = rf"""
+{READ_TABLE}
 sfdisk --quiet --wipe always --wipe-partitions always --no-reread "$1"
-for ((left = 40; ; left--)); do
-    udevadm settle 2>/dev/null || :
-    blockdev --rereadpt "$1" 2>/tmp/rereadpt && break
-    if [[ $left = 0 ]]; then
-        cat /tmp/rereadpt >&2
-        exit 1
-    fi
-    sleep 0.25
-done
+read_table "$1"
 """
 _NODES = 'udevadm settle 2>/dev/null; for n in "$@"; do i=0; until [ -b "$n" ]; do ((++i < 100)); sleep 0.1; done; done'
 

@@ -7,7 +7,7 @@ build before stays as it is. What can't be booted here, such as Windows, is not 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +27,11 @@ if TYPE_CHECKING:  # what verifies costs a tenth of a second to load, which othe
 FORMATS = ("qcow2", "raw", "vhdx", "vdi", "vhd", "vhd-fixed")  # that can be booted; the first that is there is
 
 
-def check_formats(settings: Settings) -> None:
-    """Raise UsageError if --verify is asked for, and nothing of what is built can be booted."""
-    if settings.verify and not set(FORMATS) & set(settings.image_types):
+def check_formats(settings: Settings, formats: Collection[str]) -> None:
+    """Raise UsageError if --verify is asked for, and none of the ``formats`` that are written can be booted."""
+    if settings.verify and not set(FORMATS) & set(formats):
         raise UsageError(
-            f"--verify boots an image, which can't be done with {', '.join(settings.image_types)}",
+            f"--verify boots an image, which can't be done with {', '.join(formats) or 'no image at all'}",
             hint=f"add one of: {', '.join(FORMATS)}",
         )
 

@@ -24,6 +24,7 @@ from dib_py.errors import BaseError, DiskError, TargetError
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target.guestfs import GuestfsTarget
+from dib_py.target.guestfs_layout import READ_TABLE
 from tests.target.machines import guestfs_target
 
 pytestmark = [pytest.mark.appliance, pytest.mark.slow]
@@ -108,12 +109,13 @@ def opened(disk: Disk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gue
         yield target
 
 
-_BLANK = """
+_BLANK = f"""
+{READ_TABLE}
 lvm vgchange -an >/dev/null 2>&1 || :
 wipefs -a -f "$1"[0-9]* >/dev/null 2>&1 || :
 wipefs -a -f "$1" >/dev/null
 blkdiscard -f "$1"
-blockdev --rereadpt "$1"
+read_table "$1"
 udevadm settle
 """
 

@@ -116,6 +116,8 @@ def test_without_the_option_nothing_is_judged(tmp_path: Path, worker: FakeWorker
 
 def test_formats_that_nothing_boots_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be done with tar, docker"):
-        accept.check_formats(settings(tmp_path, "--verify", "-t", "tar,docker"))
-    accept.check_formats(settings(tmp_path, "-t", "tar"))
-    accept.check_formats(settings(tmp_path, "--verify", "-t", "tar,raw"))
+        accept.check_formats(settings(tmp_path, "--verify"), ("tar", "docker"))
+    with pytest.raises(UsageError, match="no image at all"):
+        accept.check_formats(settings(tmp_path, "--verify"), ())
+    accept.check_formats(settings(tmp_path), ("tar",))
+    accept.check_formats(settings(tmp_path, "--verify"), ("tar", "raw"))
