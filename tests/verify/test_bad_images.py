@@ -184,7 +184,7 @@ def _await(find: Callable[[], set[int]]) -> set[int]:
 
 
 def _below(pid: int) -> dict[int, str]:
-    """The names of all processes that this one has started, and those of them."""
+    """The names of all processes that this one has started, and those of them, that have not ended."""
     parents: dict[int, list[int]] = {}
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():
@@ -199,7 +199,7 @@ def _below(pid: int) -> dict[int, str]:
         for child in parents.get(waiting.pop(), []):
             found[child] = _name(child)
             waiting.append(child)
-    return found
+    return {child: name for child, name in found.items() if name}
 
 
 def _name(pid: int) -> str:
