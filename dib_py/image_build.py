@@ -81,19 +81,12 @@ class ImageBuild:
         self._authorities: dict[str, str] = {}
         if checkpoints is not None:
             checkpoints.attach(disk, target, self._state)
-        self._around = Surroundings(
-            plan,
-            target,
-            worker.events,
-            disk.top.parent,
-            self._places.hooks,
-            Path.cwd(),
-            settings.hook_timeout,
-            plan.mask,
-            beginning.replayed,
-            kept,
-            checkpoints,
-            Visitor(visit, target, worker) if visit else None,
+        self._around = replace(
+            Surroundings.of(plan, settings, target, worker.events, root=disk.top.parent, hooks=self._places.hooks),
+            replayed=beginning.replayed,
+            kept=kept,
+            checkpoints=checkpoints,
+            visitor=Visitor(visit, target, worker) if visit else None,
         )
         self._breaks = Breakpoints(settings.breakpoints, settings.environ, target, worker, checkpoints)
         self._resolver = guest.Resolver(target)

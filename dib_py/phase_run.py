@@ -9,7 +9,7 @@ import secrets as random_source
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dib_py import environment
@@ -26,6 +26,7 @@ from dib_py.layers.walk import steps_of
 from dib_py.packages.missing import explain_unknown
 from dib_py.phases import BLOCK_DEVICE, Phase, Side
 from dib_py.plan import Plan, Step
+from dib_py.settings import Settings
 from dib_py.step_output import StepLog
 from dib_py.target import HookTimeout, Target
 from dib_py.visit import Visitor
@@ -47,10 +48,15 @@ class Surroundings:
     cwd: Path  # where host-side hooks start: the caller's directory
     hook_timeout: float | None
     mask: Callable[[str], str]
-    replayed: Mapping[tuple[Phase, str], Record]  # steps that need not run
-    kept: Keeping | None  # None where no layers are used
-    checkpoints: Checkpoints | None
-    visitor: Visitor | None  # None where steps are run
+    replayed: Mapping[tuple[Phase, str], Record] = field(default_factory=dict)  # steps that need not run
+    kept: Keeping | None = None  # None where no layers are used
+    checkpoints: Checkpoints | None = None
+    visitor: Visitor | None = None  # None where steps are run
+
+    @staticmethod
+    def of(plan: Plan, settings: Settings, target: Target, events: Events, *, root: Path, hooks: Path) -> Surroundings:
+        """Those of a build without layers, which starts in the caller's directory."""
+        return Surroundings(plan, target, events, root, hooks, Path.cwd(), settings.hook_timeout, plan.mask)
 
 
 class PhaseRun:

@@ -34,6 +34,7 @@ _SUN_PATH_MAX = 107
 _REPLY_LIMIT = 16 * 1024**2  # bytes of one reply; a chain of hundreds of nodes is described in one
 _COMMAND_TIMEOUT = 300.0  # seconds; a command drains what is in flight first
 _NUDGE = 0.5  # seconds without an answer, a hundred times of what one takes
+_END_WITHIN = 5.0  # seconds for a daemon that is asked to end
 _POLL = 0.001  # seconds between looks at something that ends soon
 
 T = TypeVar("T")
@@ -74,6 +75,23 @@ def spawn(directory: Path) -> subprocess.Popen[bytes]:
             )
     except FileNotFoundError as error:
         raise HostError(f"{PROGRAM} is not installed", hint="dib-py doctor lists what is needed") from error
+
+
+@contextlib.contextmanager
+def serving(directory: Path) -> Iterator[StorageDaemon]:
+    """A storage daemon in ``directory`` and its client, while open, for one that no build's init has to hold."""
+    process = spawn(directory)
+    try:
+        with StorageDaemon.connect(directory) as daemon:
+            yield daemon
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_WITHIN)
 
 
 def socket_path(directory: Path, name: str) -> Path:

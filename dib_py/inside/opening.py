@@ -7,9 +7,8 @@ appliance and the storage daemon end with this process, and its directory is rem
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,14 +17,13 @@ from typing import NoReturn
 from dib_py import sweep
 from dib_py.base.image_format import examine
 from dib_py.disk import Disk
-from dib_py.disk.storage_daemon import StorageDaemon, spawn
+from dib_py.disk.storage_daemon import serving
 from dib_py.errors import BaseError, DibError
 from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target.guestfs_appliance import Appliance, Machine
 from dib_py.target.probe import kvm_works
 
-_END_WITHIN = 5.0  # seconds for the storage daemon
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,7 +53,7 @@ def opened(path: Path, settings: Settings) -> Iterator[OpenImage]:
     machine = Machine(settings.memory, settings.vcpus, kvm_works(settings.environ).works, network=False)
     with (
         _directory(settings) as directory,
-        _daemon(directory) as daemon,
+        serving(directory) as daemon,
         Disk.create(daemon, directory, base=path, base_format=image_format) as disk,
     ):
         appliance = Appliance(disk.nbd(), directory, machine)
@@ -92,22 +90,6 @@ def _directory(settings: Settings) -> Iterator[Path]:
         yield sweep.make_build_directory(record, build_root(settings))
     finally:
         record.remove_all()
-
-
-@contextmanager
-def _daemon(directory: Path) -> Iterator[StorageDaemon]:
-    process = spawn(directory)
-    try:
-        with StorageDaemon.connect(directory) as daemon:
-            yield daemon
-    finally:
-        process.terminate()
-        try:
-            process.wait(_END_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_END_WITHIN)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dib_py.errors import HostError
 from dib_py.events import Events, VerificationStarted
+from dib_py.settings import GIB
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
 from dib_py.verify.checks import DOORS, Check, Limits, Need, Trouble
@@ -28,7 +29,6 @@ from dib_py.verify.result import BootReport, Outcome, Result, Stage, Verdict, ov
 from dib_py.verify.run import Run
 from dib_py.verify.seed import make_seed, write_disk
 
-GIB = 1024**3
 GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
 _EXPLAIN_WITHIN = 90.0  # seconds to look at an image whose boot got nowhere
 _LAST_WORDS = 5.0  # seconds for checks to notice that the machine is gone

@@ -77,7 +77,7 @@ def compose(
         told += _take(one, guest, tree, edits)
     guest.commit()
     edits += _edits_of(guest, before)
-    copied = [path for path in sorted(blank.root.rglob("*")) if _is_copied(blank, path)]
+    copied = _placed(blank)
     rights = setup_script.rights(blank.root, copied, OURS)
     (ours / PREPARE).write_bytes(setup_script.script([*rights, *_imports(edits, ours)]))
     if (tree / DRIVERS).is_dir():
@@ -163,12 +163,16 @@ def _long(key: str) -> str:
 
 
 # -- files
-def _is_copied(blank: BlankGuest, path: Path) -> bool:
-    """Whether it was placed there for the installation: no folder of every Windows, no hive, not the answer file."""
+def _placed(blank: BlankGuest) -> list[Path]:
+    """What was placed there for the installation: no folder of every Windows, no hive, not the answer file."""
     guest = blank.installation
-    left_out = {*FOLDERS, guest.windows(unattend.PLACE), *(file.path for file in _hives(guest))}
-    name = path.relative_to(blank.root).as_posix()
-    return name.casefold() not in {one.strip("/").casefold() for one in left_out}
+    known = {*FOLDERS, guest.windows(unattend.PLACE), *(file.path for file in _hives(guest))}
+    left_out = {one.strip("/").casefold() for one in known}
+    return [
+        path
+        for path in sorted(blank.root.rglob("*"))
+        if path.relative_to(blank.root).as_posix().casefold() not in left_out
+    ]
 
 
 def _copy(blank: BlankGuest, copied: Iterable[Path], tree: Path) -> None:

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
-from pathlib import Path
+from dataclasses import replace
 
 from dib_py.checkpoints import Checkpoints
 from dib_py.disk import Disk
@@ -60,19 +60,11 @@ class WindowsBuild:
         self._checkpoints = checkpoints
         if checkpoints is not None:
             checkpoints.attach(disk, target, lambda: DiskState(disk.size, disk.capacity))
-        self._around = Surroundings(
-            plan,
-            target,
-            worker.events,
-            disk.top.parent,
-            self._places.hooks,
-            Path.cwd(),
-            settings.hook_timeout,
-            plan.mask,
-            beginning.replayed,
-            kept,
-            checkpoints,
-            None,
+        self._around = replace(
+            Surroundings.of(plan, settings, target, worker.events, root=disk.top.parent, hooks=self._places.hooks),
+            replayed=beginning.replayed,
+            kept=kept,
+            checkpoints=checkpoints,
         )
 
     def run(self) -> None:

@@ -64,20 +64,7 @@ def _work(plan: Plan, settings: Settings, worker: supervisor.Worker) -> None:
 def _fetch(plan: Plan, settings: Settings, worker: supervisor.Worker, places: Places) -> None:
     """Hooks on this machine, which get what declarative files then place or read."""
     target = cast(Target, _NoGuest())  # nothing but such hooks runs here
-    around = Surroundings(
-        plan,
-        target,
-        worker.events,
-        places.build,
-        places.hooks,
-        Path.cwd(),
-        settings.hook_timeout,
-        plan.mask,
-        {},
-        None,
-        None,
-        None,
-    )
+    around = Surroundings.of(plan, settings, target, worker.events, root=places.build, hooks=places.hooks)
     variables = build_variables(settings, plan.resolution, EXTRA_DATA, places=places, disk=DiskFacts())
     PhaseRun(around, EXTRA_DATA, variables).run()
 

@@ -124,18 +124,14 @@ def _system_partition(wim: Wim, edition: Edition, geometry: Geometry, scratch: P
     taken = scratch / "taken"
     taken.mkdir()
     names = {path.name.casefold(): path for path in wim.extract(edition, _IN_WIM, taken)}
-    manager = (
-        next((path for path in names["efi"].iterdir() if path.name.casefold() == _MANAGER), None)
-        if ("efi" in names)
-        else None
-    )
-    if manager is None:
+    programs = {path.name.casefold(): path for path in names["efi"].iterdir()} if "efi" in names else {}
+    if _MANAGER not in programs:
         raise BaseError(
             rf"{edition.name} has no Windows\Boot\EFI\{_MANAGER}, which starts it by UEFI",
             hint="an edition of Windows 8, Server 2012 or later is needed, for a 64-bit processor",
             where=str(wim.path),
         )
-    shutil.copyfile(manager, tree / "Boot" / _BOOT_FILES.get(edition.arch, _BOOT_FILES["amd64"]))
+    shutil.copyfile(programs[_MANAGER], tree / "Boot" / _BOOT_FILES.get(edition.arch, _BOOT_FILES["amd64"]))
     shutil.copytree(names["efi"], microsoft, dirs_exist_ok=True)
     for name in ("fonts", "resources"):
         if name in names:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dib_py.windows import boot_configuration as bcd
 from dib_py.windows import new_hive
@@ -22,6 +24,13 @@ def make(name: str, disk: uuid.UUID, esp: uuid.UUID, system: uuid.UUID) -> bytes
     """
     loader, resume = (bcd.braced(uuid.uuid4()) for _ in range(2))
     where, boot = bcd.gpt_partition(system, disk), bcd.gpt_partition(esp, disk)
+    objects = [
+        _manager(boot, loader),
+        _loader(loader, name, where, resume),
+        _resume(resume, where),
+        _memory_diagnostic(boot),
+        *_settings(),
+    ]
     keys: dict[str, list[Value]] = {
         "Description": [
             Value.string("KeyName", "BCD00000000"),
@@ -29,14 +38,25 @@ def make(name: str, disk: uuid.UUID, esp: uuid.UUID, system: uuid.UUID) -> bytes
             Value.dword("TreatAsSystem", 1),
         ]
     }
+    for one in objects:
+        keys |= one.keys()
+    return new_hive.hive(keys, name="BCD")
 
-    def add(guid: str, kind: int, elements: dict[int, Value]) -> None:
-        keys[rf"{bcd.object_key(guid)}\Description"] = [Value.dword("Type", kind)]
-        keys[rf"{bcd.object_key(guid)}\Elements"] = []
-        for element, value in elements.items():
-            keys[bcd.element_key(guid, element)] = [value]
 
-    add(
+@dataclass(frozen=True)
+class _Object:
+    guid: str
+    kind: int
+    elements: Mapping[int, Value] = field(default_factory=dict)
+
+    def keys(self) -> dict[str, list[Value]]:
+        place = bcd.object_key(self.guid)
+        elements = {bcd.element_key(self.guid, element): [value] for element, value in self.elements.items()}
+        return {rf"{place}\Description": [Value.dword("Type", self.kind)], rf"{place}\Elements": [], **elements}
+
+
+def _manager(boot: Value, default: str) -> _Object:
+    return _Object(
         bcd.BOOT_MANAGER,
         bcd.TYPE_MANAGER,
         {
@@ -44,14 +64,17 @@ def make(name: str, disk: uuid.UUID, esp: uuid.UUID, system: uuid.UUID) -> bytes
             bcd.PATH: bcd.text(r"\EFI\Microsoft\Boot\bootmgfw.efi"),
             bcd.DESCRIPTION: bcd.text("Windows Boot Manager"),
             bcd.INHERIT: bcd.texts([bcd.GLOBAL_SETTINGS]),
-            bcd.DEFAULT_OBJECT: bcd.text(loader),
-            bcd.DISPLAY_ORDER: bcd.texts([loader]),
+            bcd.DEFAULT_OBJECT: bcd.text(default),
+            bcd.DISPLAY_ORDER: bcd.texts([default]),
             bcd.TOOLS_DISPLAY_ORDER: bcd.texts([bcd.MEMORY_DIAGNOSTIC]),
             bcd.TIMEOUT: bcd.integer(_MENU_SECONDS),
         },
     )
-    add(
-        loader,
+
+
+def _loader(guid: str, name: str, where: Value, resume: str) -> _Object:
+    return _Object(
+        guid,
         bcd.TYPE_LOADER,
         {
             bcd.DEVICE: where,
@@ -67,8 +90,11 @@ def make(name: str, disk: uuid.UUID, esp: uuid.UUID, system: uuid.UUID) -> bytes
             bcd.BOOT_MENU_POLICY: bcd.integer(_MENU_STANDARD),
         },
     )
-    add(
-        resume,
+
+
+def _resume(guid: str, where: Value) -> _Object:
+    return _Object(
+        guid,
         bcd.TYPE_RESUME,
         {
             bcd.DEVICE: where,
@@ -79,7 +105,10 @@ def make(name: str, disk: uuid.UUID, esp: uuid.UUID, system: uuid.UUID) -> bytes
             bcd.RESUME_FILE: bcd.text(r"\hiberfil.sys"),
         },
     )
-    add(
+
+
+def _memory_diagnostic(boot: Value) -> _Object:
+    return _Object(
         bcd.MEMORY_DIAGNOSTIC,
         bcd.TYPE_MEMORY_DIAGNOSTIC,
         {
@@ -89,13 +118,21 @@ def make(name: str, disk: uuid.UUID, esp: uuid.UUID, system: uuid.UUID) -> bytes
             bcd.INHERIT: bcd.texts([bcd.GLOBAL_SETTINGS]),
         },
     )
-    inherited = [bcd.DEBUGGER_SETTINGS, bcd.EMS_SETTINGS, bcd.BAD_MEMORY]
-    add(bcd.GLOBAL_SETTINGS, bcd.TYPE_SETTINGS, {bcd.INHERIT: bcd.texts(inherited)})
-    settings = [bcd.GLOBAL_SETTINGS, bcd.HYPERVISOR_SETTINGS]
-    add(bcd.LOADER_SETTINGS, bcd.TYPE_LOADER_SETTINGS, {bcd.INHERIT: bcd.texts(settings)})
-    add(bcd.RESUME_SETTINGS, bcd.TYPE_RESUME_SETTINGS, {bcd.INHERIT: bcd.texts([bcd.GLOBAL_SETTINGS])})
-    add(bcd.EMS_SETTINGS, bcd.TYPE_SETTINGS, {bcd.BOOT_EMS: bcd.boolean(False)})
-    add(bcd.DEBUGGER_SETTINGS, bcd.TYPE_SETTINGS, {bcd.DEBUG_TYPE: bcd.integer(_DEBUG_LOCAL)})
-    add(bcd.BAD_MEMORY, bcd.TYPE_SETTINGS, {})
-    add(bcd.HYPERVISOR_SETTINGS, bcd.TYPE_LOADER_SETTINGS, {})
-    return new_hive.hive(keys, name="BCD")
+
+
+def _settings() -> list[_Object]:
+    """What the others inherit."""
+
+    def inheriting(guid: str, kind: int, *inherited: str) -> _Object:
+        return _Object(guid, kind, {bcd.INHERIT: bcd.texts(inherited)})
+
+    common = (bcd.DEBUGGER_SETTINGS, bcd.EMS_SETTINGS, bcd.BAD_MEMORY)
+    return [
+        inheriting(bcd.GLOBAL_SETTINGS, bcd.TYPE_SETTINGS, *common),
+        inheriting(bcd.LOADER_SETTINGS, bcd.TYPE_LOADER_SETTINGS, bcd.GLOBAL_SETTINGS, bcd.HYPERVISOR_SETTINGS),
+        inheriting(bcd.RESUME_SETTINGS, bcd.TYPE_RESUME_SETTINGS, bcd.GLOBAL_SETTINGS),
+        _Object(bcd.EMS_SETTINGS, bcd.TYPE_SETTINGS, {bcd.BOOT_EMS: bcd.boolean(False)}),
+        _Object(bcd.DEBUGGER_SETTINGS, bcd.TYPE_SETTINGS, {bcd.DEBUG_TYPE: bcd.integer(_DEBUG_LOCAL)}),
+        _Object(bcd.BAD_MEMORY, bcd.TYPE_SETTINGS),
+        _Object(bcd.HYPERVISOR_SETTINGS, bcd.TYPE_LOADER_SETTINGS),
+    ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dib_py.errors import BaseError, DiskError, UsageError
 from dib_py.plan import SETUP_MEDIA
+from dib_py.settings import Settings
 from dib_py.windows.kinds import BOOT_ENTRIES
 from dib_py.windows.new_disk import check_room
 from dib_py.windows.setup_answers import SetupChoices
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from dib_py.plan import Plan
     from dib_py.windows.declarations import Declaration
 
-DEFAULT_TYPES = ("qcow2",)
 _ONE_OFFS = {
     "run": "an element's firstboot.d has scripts for the first start",
     "copy-in": "an element's files/ has what is to be placed",
@@ -41,7 +41,7 @@ def _refuse_for_media(plan: Plan) -> None:
             hint=f"leave --base (DIB_LOCAL_IMAGE) out, or name windows in the place of {SETUP_MEDIA}",
         )
     SetupChoices.of(plan.environment)
-    if plan.settings.image_types != DEFAULT_TYPES:
+    if plan.settings.image_types != Settings().image_types:
         named = ",".join(plan.settings.image_types)
         raise UsageError(f"-t {named}: {SETUP_MEDIA} makes an ISO, and no image", hint="leave -t out")
     if plan.settings.verify:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dib_py.errors import BaseError, DibError
+from dib_py.settings import MIB
 from dib_py.windows.inspection import COMPLETE, Hibernation, Inspection
 from dib_py.windows.partitions import DYNAMIC, DYNAMIC_MBR, PartitionTable
 from dib_py.windows.registry import Registry
@@ -19,12 +20,11 @@ DISCARD_SESSION = "DIB_WINDOWS_REMOVE_HIBERFILE"
 DISCARD_LOGS = "DIB_WINDOWS_DISCARD_HIVE_LOGS"
 IGNORE_DRIVER_POLICY = "DIB_WINDOWS_IGNORE_DRIVER_POLICY"
 
-LEAST_ROOM = 100 * 1024**2  # bytes of C: that stay free; what virt-v2v asks for too
+LEAST_ROOM = 100 * MIB  # bytes of C: that stay free; what virt-v2v asks for too
 _STORAGE_SPACES = "E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D"  # GPT type of a pool's member
 _SHUT_DOWN = "start it once more and shut it down with: shutdown /s /t 0"
 _RESTRICTIONS = r"HKLM\SOFTWARE\Policies\Microsoft\Windows\DeviceInstall\Restrictions"
 _FORBIDDING = ("DenyUnspecified", "DenyDeviceIDs", "DenyDeviceClasses", "DenyInstanceIDs")
-_MIB = 1024**2
 DECOMPRESS = "in the running guest: compact /compactos:never"
 
 
@@ -121,7 +121,7 @@ def room(free: int, needed: int) -> Iterator[Refusal]:
     """For a volume with ``free`` bytes that is to get ``needed`` more."""
     if free < needed + LEAST_ROOM:
         yield Refusal(
-            f"C: has {free // _MIB} MiB free, and {(needed + LEAST_ROOM) // _MIB} MiB are needed",
+            f"C: has {free // MIB} MiB free, and {(needed + LEAST_ROOM) // MIB} MiB are needed",
             "remove what it can do without (C:\\pagefile.sys, C:\\Windows\\SoftwareDistribution\\Download), or take an "
             "image with a larger disk",
         )

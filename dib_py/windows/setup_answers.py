@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from dib_py.disk.size import parse_size
@@ -55,15 +56,18 @@ class SetupChoices:
     @staticmethod
     def of(variables: Mapping[str, str]) -> SetupChoices:
         """Those that a build's variables say; UsageError for one that makes no sense."""
-        chosen = {name: variables[variable] for variable, name in _VARIABLES.items() if variables.get(variable)}
+        chosen: dict[str, Any] = {
+            name: variables[variable] for variable, name in _VARIABLES.items() if variables.get(variable)
+        }
         firmware = variables.get(_FIRMWARE) or "uefi"
         if firmware.casefold() not in ("uefi", "bios"):
             raise UsageError(f"{_FIRMWARE} is '{firmware}'", hint="uefi or bios")
-        try:
-            size = parse_size(variables.get(_DISK_SIZE) or "40 GiB")
-        except ValueError as error:
-            raise UsageError(f"{_DISK_SIZE}: {error}") from error
-        return SetupChoices(_generation(variables), uefi=firmware.casefold() == "uefi", disk_size=size, **chosen)
+        if size := variables.get(_DISK_SIZE):
+            try:
+                chosen["disk_size"] = parse_size(size)
+            except ValueError as error:
+                raise UsageError(f"{_DISK_SIZE}: {error}") from error
+        return SetupChoices(_generation(variables), uefi=firmware.casefold() == "uefi", **chosen)
 
 
 def _generation(variables: Mapping[str, str]) -> Generation:

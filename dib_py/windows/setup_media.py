@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from dib_py.base.image_format import WIM
 from dib_py.errors import BaseError
 from dib_py.events import Events
 from dib_py.windows import medium
-from dib_py.windows.wim import MAGIC, Wim
+from dib_py.windows.wim import Wim
 
 _INSTALL = re.compile(r"(?:x64/|arm64/)?sources/install([0-9]*)\.(wim|esd|swm)", re.IGNORECASE)
 
@@ -44,7 +45,7 @@ def look(source: Path) -> Wim | None:
 
 def _is_wim(source: Path) -> bool:
     with source.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+        return file.read(len(WIM)) == WIM
 
 
 def _parts_in(media: medium.Medium) -> list[str]:

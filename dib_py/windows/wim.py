@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 from dib_py.errors import BaseError, nearest
 from dib_py.process import CommandFailed, follow, run
 
-MAGIC = b"MSWIM\0\0\0"
 PROGRAM = "wimlib-imagex"
 
 _ARCHITECTURES = {"0": "x86", "9": "amd64", "12": "arm64"}  # PROCESSOR_ARCHITECTURE_*, winnt.h

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dib_py import namespaces
 from dib_py.disk import Disk
-from dib_py.disk.storage_daemon import StorageDaemon, spawn
+from dib_py.disk.storage_daemon import serving
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target.guestfs import GuestfsTarget
@@ -68,14 +68,3 @@ def running_disk(directory: Path, **options: object) -> Iterator[Disk]:
     """A disk as :meth:`Disk.create` makes it, with a storage daemon of its own."""
     with serving(directory) as daemon, Disk.create(daemon, directory, **options) as disk:  # type: ignore[arg-type]
         yield disk
-
-
-@contextmanager
-def serving(directory: Path) -> Iterator[StorageDaemon]:
-    process = spawn(directory)
-    try:
-        with StorageDaemon.connect(directory) as daemon:
-            yield daemon
-    finally:
-        process.terminate()
-        process.wait(10)

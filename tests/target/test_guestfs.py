@@ -16,7 +16,7 @@ import pytest
 
 from dib_py import namespaces
 from dib_py.disk import Disk
-from dib_py.disk.storage_daemon import StorageDaemon, spawn
+from dib_py.disk.storage_daemon import serving
 from dib_py.errors import TargetError
 from dib_py.events import Event, Events, Message
 from dib_py.settings import Settings
@@ -40,16 +40,11 @@ def events() -> list[Event]:
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     directory = tmp_path_factory.mktemp("disk")
-    process = spawn(directory)
-    try:
-        with (
-            StorageDaemon.connect(directory) as daemon,
-            Disk.create(daemon, directory, size=contract.DISK_SIZE, capacity=64 * 1024**3) as disk,
-        ):
-            yield disk
-    finally:
-        process.kill()
-        process.wait()
+    with (
+        serving(directory) as daemon,
+        Disk.create(daemon, directory, size=contract.DISK_SIZE, capacity=64 * 1024**3) as disk,
+    ):
+        yield disk
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from dib_py.disk.layout import (
     PhysicalVolume,
     VolumeGroup,
 )
-from dib_py.disk.storage_daemon import StorageDaemon, spawn
+from dib_py.disk.storage_daemon import serving
 from dib_py.errors import BaseError, DiskError, TargetError
 from dib_py.events import Events
 from dib_py.settings import Settings
@@ -91,16 +91,8 @@ def volumes() -> Layout:
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     directory = tmp_path_factory.mktemp("disk")
-    process = spawn(directory)
-    try:
-        with (
-            StorageDaemon.connect(directory) as daemon,
-            Disk.create(daemon, directory, size=START, capacity=64 * GIB) as disk,
-        ):
-            yield disk
-    finally:
-        process.kill()
-        process.wait()
+    with serving(directory) as daemon, Disk.create(daemon, directory, size=START, capacity=64 * GIB) as disk:
+        yield disk
 
 
 @pytest.fixture(scope="module")
