@@ -1,8 +1,14 @@
-"""Output formats and what their files are called; here because plans and completion load no drivers."""
+"""Output formats, what their files are called, and targets; here because plans and completion load no drivers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib.metadata import entry_points
+
+from dib_py.errors import UsageError, nearest
+
+TARGET_NAMESPACE = "dib_py.target"
+TARGETS = ("auto", "guestfs", "host")
 
 FORMATS = (
     *("docker", "oci", "qcow2", "raw", "squashfs", "tar", "tar.zst", "tgz"),
@@ -39,3 +45,14 @@ def misleading(name: str, formats: Collection[str]) -> str:
     written = {extension(format) for format in formats}
     found = [one for one in FORMATS if extension(one) not in written and name.endswith(f".{extension(one)}")]
     return max(found, key=lambda one: len(extension(one)), default="")
+
+
+def check_target(name: str, where: str = "") -> None:
+    """Raise UsageError for a target that no entry point has; ``where`` is the option or variable that names it."""
+    if name in TARGETS:
+        return
+    known = sorted({*TARGETS, *(found.name for found in entry_points(group=TARGET_NAMESPACE))})
+    if name not in known:
+        meant = nearest(name, known)
+        hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+        raise UsageError(f"unknown target '{name}'", hint=f"{hint}there are {', '.join(known)}", where=where)

@@ -25,7 +25,7 @@ class Setting:
 
     ``kind`` says how text becomes the value: ``text``, ``flag``, ``count``, ``int``, ``float``, ``gib`` and ``mib``
     (to bytes), ``list`` (comma separated; an option may come again), ``path``, ``paths`` and
-    ``directories`` (colon separated), ``choice:a|b|c``, ``checksum``, ``breakpoints``, ``one-off``.
+    ``directories`` (colon separated), ``choice:a|b|c``, ``checksum``, ``breakpoints``, ``target``, ``one-off``.
     """
 
     name: str
@@ -303,8 +303,9 @@ class Settings:
         "auto",
         "--target",
         env="DIB_PY_TARGET",
-        kind="choice:auto|guestfs|host",
-        help="how the guest is reached: by libguestfs, or mounted on this machine",
+        kind="target",
+        metavar="auto|guestfs|host|NAME",
+        help="how the guest is reached: by libguestfs, mounted on this machine, or as another package has it",
     )
     hook_timeout: float | None = _how(
         None,

@@ -16,7 +16,7 @@ import click
 from dib_py.cli import SUBCOMMANDS
 from dib_py.cli.options import ONE_OFFS
 from dib_py.cli.values import BREAKPOINTS, CHECKSUMS
-from dib_py.extensions import FORMATS
+from dib_py.extensions import FORMATS, TARGETS
 from dib_py.settings import table
 
 FILES, DIRECTORIES = "files", "directories"
@@ -79,6 +79,7 @@ def _values(name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
         return choices
     return {
         "image_types": FORMATS,
+        "target": TARGETS,
         "install_type": ("source", "package"),
         "breakpoints": BREAKPOINTS,
         "base": (FILES,),

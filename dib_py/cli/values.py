@@ -9,6 +9,7 @@ from typing import Any
 
 from dib_py.element import split_elements_path
 from dib_py.errors import UsageError, nearest
+from dib_py.extensions import check_target
 from dib_py.phases import PHASES
 from dib_py.settings import GIB, MIB, Setting
 
@@ -125,6 +126,11 @@ def _breakpoints(text: str, where: str) -> tuple[str, ...]:
     return points
 
 
+def _target(text: str, where: str) -> str:
+    check_target(text, where)
+    return text
+
+
 _BY_KIND: dict[str, Callable[[str, str], Any]] = {
     "text": _text,
     "flag": _flag,
@@ -139,4 +145,5 @@ _BY_KIND: dict[str, Callable[[str, str], Any]] = {
     "directories": _directories,
     "checksum": _checksum,
     "breakpoints": _breakpoints,
+    "target": _target,
 }

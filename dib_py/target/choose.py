@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from stevedore.driver import DriverManager
-from stevedore.exception import NoMatches
-
 from dib_py.disk import Disk
 from dib_py.disk.layout import Layout
-from dib_py.errors import TargetError, UsageError
+from dib_py.errors import TargetError
 from dib_py.events import Events
+from dib_py.extensions import TARGET_NAMESPACE, check_target
 from dib_py.settings import Settings
 from dib_py.target import Target, host_layouts
 from dib_py.target.probe import Verdict, kvm_works
 
-NAMESPACE = "dib_py.target"
 HOST_DEVICES = (Path("/dev/loop-control"), Path("/dev/fuse"))
 HOST_PROGRAMS = ("qemu-storage-daemon", "mount", "unshare", "timeout", "sfdisk", "mkfs.ext4", "tar", "cp")
 
@@ -148,11 +145,10 @@ def open_target(name: str, disk: Disk, directory: Path, settings: Settings, even
 
     A driver is called with these arguments but the name. UsageError for a name that nobody provides.
     """
-    try:
-        manager = DriverManager(NAMESPACE, name, on_load_failure_callback=_not_loaded)
-    except NoMatches as error:
-        raise UsageError(f"there is no target called {name}", hint="auto, guestfs and host are there") from error
-    driver: Any = manager.driver
+    from stevedore.driver import DriverManager  # costs as much as the rest of a small command
+
+    check_target(name)
+    driver: Any = DriverManager(TARGET_NAMESPACE, name, on_load_failure_callback=_not_loaded).driver
     return cast(Target, driver(disk, directory, settings, events))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,8 +155,8 @@ def test_a_ramdisk_is_asked_for_by_the_name_of_the_command() -> None:
         ("--image-extra-size x", {}, "--image-extra-size takes a size in MiB"),
         ("--max-online-resize 1.5", {}, "--max-online-resize takes a whole number"),
         ("--vcpus -2", {}, "--vcpus takes a number from 0 up"),
-        ("--target docker", {}, "--target takes auto or guestfs or host, not 'docker'"),
-        ("", {"DIB_PY_TARGET": "x"}, "DIB_PY_TARGET takes auto or guestfs or host"),
+        ("--target docker", {}, "--target: unknown target 'docker'"),
+        ("", {"DIB_PY_TARGET": "x"}, "DIB_PY_TARGET: unknown target 'x'"),
         ("-t ,", {}, "-t takes names separated by commas"),
         ("--checksum=sha1", {}, "--checksum takes 0, 1, md5, sha256 or md5,sha256"),
         ("", {"DIB_CHECKSUM": "sha512"}, "DIB_CHECKSUM takes 0, 1, md5"),
@@ -175,6 +178,34 @@ def test_a_ramdisk_is_asked_for_by_the_name_of_the_command() -> None:
 def test_wrong_values_say_what_would_be_right(argv: str, environ: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match="^" + says.replace("(", r"\(").replace(".", r"\.")):
         parse(argv.split(), environ)
+
+
+def test_an_unknown_target_names_those_that_are_installed() -> None:
+    with pytest.raises(UsageError) as caught:
+        read("--target", "guestfish")
+    assert caught.value.hint == "did you mean guestfs? there are auto, guestfs, host"
+
+
+def test_targets_of_third_parties(tmp_path: Path) -> None:
+    """A distribution on the path with an entry point in ``dib_py.target`` is all that a target needs."""
+    (tmp_path / "tape.py").write_text(
+        "def Tape(disk, directory, settings, events):\n    return f'a tape in {directory}'\n"
+    )
+    metadata = tmp_path / "tape-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tape\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[dib_py.target]\ntape = tape:Tape\n")
+    program = (
+        "from dib_py.cli.options import parse\n"
+        "from dib_py.target.choose import choose, open_target\n"
+        "settings = parse(['--target', 'tape', 'vm'], {})\n"
+        "print(open_target(choose(settings, False).name, None, '/build', settings, None))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout == "a tape in /build\n"
 
 
 @pytest.mark.parametrize("password", ["one\nroot2:two", "one\r", "one\0"])
