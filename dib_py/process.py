@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -76,9 +76,10 @@ def follow(
 
 
 @contextmanager
-def reading(argv: Sequence[str | Path]) -> Iterator[IO[bytes]]:
-    """A program's standard output, to be read to its end; raises as :func:`run` does. The program ends with this."""
-    with _piped(argv, stdout=subprocess.PIPE) as process:
+def reading(argv: Sequence[str | Path], *, fine: Collection[int] = (0,)) -> Iterator[IO[bytes]]:
+    """A program's standard output, to be read to its end; raises as :func:`run` does, but for exit codes that are
+    ``fine``. The program ends with this."""
+    with _piped(argv, stdout=subprocess.PIPE, fine=fine) as process:
         assert process.stdout is not None
         with process.stdout as pipe:
             yield pipe
@@ -103,6 +104,7 @@ def _piped(
     stdout: int | IO[bytes],
     stdin: int = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
+    fine: Collection[int] = (0,),
 ) -> Iterator[subprocess.Popen[bytes]]:
     args = [str(arg) for arg in argv]
     with tempfile.TemporaryFile() as errors:
@@ -117,6 +119,6 @@ def _piped(
             process.kill()
             process.wait()
             raise
-        if returncode != 0:
+        if returncode not in fine:
             errors.seek(0)
             raise CommandFailed(args, returncode, errors.read().decode(errors="replace"))

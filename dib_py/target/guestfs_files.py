@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dib_py import process
 from dib_py.errors import TargetError
-from dib_py.process import CommandFailed
 from dib_py.target.guestfs_appliance import Appliance
 
 # everything but what belongs to this machine: its labels, and overlayfs's own marks
@@ -126,21 +124,9 @@ class GuestFiles:
 
 @contextlib.contextmanager
 def fed_by(argv: Sequence[str]) -> Iterator[str]:
-    """A path from which to read what a program writes; CommandFailed where the program fails.
+    """A path from which to read what tar writes; CommandFailed where it fails.
 
     tar's exit code 1 says that a file changed while it was read, which is no failure.
     """
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors) as program,
-    ):
-        assert program.stdout is not None
-        try:
-            yield f"/proc/self/fd/{program.stdout.fileno()}"
-        except BaseException:
-            program.kill()
-            raise
-        program.stdout.close()
-        if program.wait() > 1:
-            errors.seek(0)
-            raise CommandFailed(argv, program.returncode, errors.read().decode(errors="replace"))
+    with process.reading(argv, fine=(0, 1)) as archive:
+        yield f"/proc/self/fd/{archive.fileno()}"
