@@ -47,8 +47,8 @@ def used(builds: Path, *, but: Path | None = None) -> set[str]:
     """The layers that running builds use, leaving out the build whose directory is ``but``."""
     return {
         line.decode()
-        for path in _living(builds, but)
-        for line in path.read_bytes().split(b"\n")
+        for lock in _living(builds, but)
+        for line in _content(lock).split(b"\n")
         if _KEY.fullmatch(line)
     }
 
@@ -58,10 +58,15 @@ def others(builds: Path, but: Path) -> bool:
     return any(True for _ in _living(builds, but))
 
 
-def _living(builds: Path, but: Path | None) -> Iterator[Path]:
+def _living(builds: Path, but: Path | None) -> Iterator[int]:
+    """The lock file of each, open: a build may end, and its file be gone, while it is looked at."""
     for path, lock in _locks(builds):
         if (but is None or path != but.with_suffix(_SUFFIX)) and not try_lock(lock):
-            yield path
+            yield lock
+
+
+def _content(file: int) -> bytes:
+    return os.pread(file, os.fstat(file).st_size, 0)
 
 
 def sweep(builds: Path) -> list[Path]:

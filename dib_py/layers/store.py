@@ -127,10 +127,6 @@ class Store:
         """The archive of what the step left outside the image."""
         return _there(self.places.artefacts(key))
 
-    def used(self, key: str) -> float:
-        """When a key was last used, in seconds since the epoch; never before a use that came earlier."""
-        return self.places.record(key).stat().st_mtime
-
     def failures(self) -> list[Failure]:
         """The failed steps that were kept, the oldest first."""
         found = []
@@ -147,7 +143,10 @@ class Store:
     def stamp(self) -> int:
         """A time of use, as a file's mtime in nanoseconds: later than all before it, whatever the clock says."""
         if self._newest is None:
-            self._newest = max((path.stat().st_mtime_ns for path in self.places.records.glob("*.json")), default=0)
+            self._newest = 0
+            for path in self.places.records.glob("*.json"):
+                with suppress(FileNotFoundError):  # others evict meanwhile
+                    self._newest = max(self._newest, path.stat().st_mtime_ns)
         self._newest = max(time.time_ns(), self._newest + 1)
         return self._newest
 

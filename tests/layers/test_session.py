@@ -308,6 +308,26 @@ def test_use_holds_for_as_long_as_the_build_lives(store: Store) -> None:
     assert running.used(store.places.builds) == set()
 
 
+def test_a_build_that_ends_while_it_is_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    [made] = build(store, "10-a")
+    with store.session() as session:
+        session.use([made])
+
+        def ends_then(lock: int) -> bool:
+            session.directory.with_suffix(".lock").unlink()
+            return False
+
+        monkeypatch.setattr(running, "try_lock", ends_then)
+        assert running.used(store.places.builds) == {made}
+
+
+def test_a_record_that_goes_while_times_of_use_are_looked_at(store: Store) -> None:
+    [made] = build(store, "10-a")
+    store.places.record("e" * 40).symlink_to("gone")  # listed, and not there
+    fresh = Store.open(store.directory)
+    assert fresh.stamp() > store.places.record(made).stat().st_mtime_ns
+
+
 def test_a_forked_child_does_not_end_the_session(store: Store) -> None:
     with store.session() as session:
         made = commit(session, "10-a")
