@@ -18,6 +18,7 @@ from pathlib import Path
 import dib_py
 from dib_py import process
 from dib_py.errors import HostError
+from dib_py.host_programs import BOTH, ELEMENTS, GUESTFS, HOST, PROGRAMS, VERIFY, WINDOWS, find
 from dib_py.layers import eviction
 from dib_py.layers.store import Store
 from dib_py.render.measures import count_of, size
@@ -25,16 +26,7 @@ from dib_py.settings import GIB
 from dib_py.verify.firmware import ovmf
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-VERSIONS, BOTH, GUESTFS, HOST, ELEMENTS, WINDOWS, VERIFY, SPACE = (
-    "versions",
-    "both targets",
-    "guestfs target",
-    "host target",
-    "elements",
-    "Windows images",
-    "verify",
-    "space",
-)
+VERSIONS, SPACE = "versions", "space"
 SPACE_ENOUGH = 10 * GIB  # a distribution's image, its layers and the output beside it
 SPACE_LEAST = 2 * GIB
 
@@ -51,59 +43,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Program:
-    """A program of the host: what it is for, and the package that brings it in each family of distributions."""
-
-    name: str
-    group: str
-    purpose: str
-    debian: str
-    fedora: str
-    required: bool = True
-
-
-PROGRAMS = (
-    Program("qemu-img", BOTH, "makes and converts images", "qemu-utils", "qemu-img"),
-    Program("qemu-io", BOTH, "copies part of an image", "qemu-utils", "qemu-img"),
-    Program("qemu-storage-daemon", BOTH, "serves the disk", "qemu-system-common", "qemu-img"),
-    Program("unshare", BOTH, "keeps a build apart", "util-linux", "util-linux"),
-    Program("bash", BOTH, "reads environment.d", "bash", "bash"),
-    Program("supermin", GUESTFS, "makes the appliance", "supermin", "supermin"),
-    Program("sfdisk", HOST, "partitions disks", "fdisk", "util-linux"),
-    Program("losetup", HOST, "attaches partitions", "mount", "util-linux"),
-    Program("partx", HOST, "shows partitions to bootloaders", "util-linux", "util-linux"),
-    Program("mkfs.ext4", HOST, "formats", "e2fsprogs", "e2fsprogs"),
-    Program("mkfs.vfat", HOST, "formats EFI system partitions", "dosfstools", "dosfstools", required=False),
-    Program("mkfs.xfs", HOST, "formats xfs", "xfsprogs", "xfsprogs", required=False),
-    Program("mkfs.btrfs", HOST, "formats btrfs", "btrfs-progs", "btrfs-progs", required=False),
-    Program("mmdebstrap", ELEMENTS, "bootstraps Debian and Ubuntu", "mmdebstrap", "mmdebstrap", required=False),
-    Program(
-        "debootstrap",
-        ELEMENTS,
-        "bootstraps for diskimage-builder's elements",
-        "debootstrap",
-        "debootstrap",
-        required=False,
-    ),
-    Program("git", ELEMENTS, "fetches source-repositories", "git", "git", required=False),
-    Program("rsync", ELEMENTS, "copies source-repositories", "rsync", "rsync", required=False),
-    Program("curl", ELEMENTS, "fetches files", "curl", "curl", required=False),
-    Program("zstd", ELEMENTS, "unpacks base images, packs layers", "zstd", "zstd", required=False),
-    Program("gpgv", ELEMENTS, "verifies publishers' signatures", "gpgv", "gnupg2", required=False),
-    Program("tar2sqfs", ELEMENTS, "writes squashfs", "squashfs-tools-ng", "squashfs-tools-ng", required=False),
-    Program("ntfs-3g", WINDOWS, "writes NTFS in the appliance", "ntfs-3g", "ntfs-3g", required=False),
-    Program("wimlib-imagex", WINDOWS, "applies installation media", "wimtools", "wimlib-utils", required=False),
-    Program("mkntfs", WINDOWS, "makes C: for windows-iso", "ntfs-3g", "ntfsprogs", required=False),
-    Program("mcopy", WINDOWS, "fills the ESP for windows-iso", "mtools", "mtools", required=False),
-    Program("qemu-nbd", VERIFY, "reads what a guest sees of an image", "qemu-utils", "qemu-img", required=False),
-    Program("ip", VERIFY, "sets up the guest's network", "iproute2", "iproute", required=False),
-    Program("ssh", VERIFY, "logs into the guest", "openssh-client", "openssh-clients", required=False),
-    Program("ssh-keygen", VERIFY, "makes a key for the guest", "openssh-client", "openssh-clients", required=False),
-    Program("dot", ELEMENTS, "draws graphs as svg", "graphviz", "graphviz", required=False),
-)
-
-
-@dataclass(frozen=True)
 class Machine:
     """Where the checks look; tests give a tree of their own."""
 
@@ -112,7 +51,7 @@ class Machine:
     is_root: bool = field(default_factory=lambda: os.geteuid() == 0)
 
     def program(self, name: str) -> str | None:
-        return shutil.which(name, path=self.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        return find(name, self.environ)
 
     def install(self, debian: str, fedora: str) -> str:
         """The command that installs a package here."""
@@ -146,6 +85,7 @@ def examine(machine: Machine, places: Mapping[str, Path], layers: Path, layers_s
         *programs(machine),
         *guestfs_target(machine),
         *host_target(machine),
+        *elements(machine),
         *windows(machine),
         *verify(machine),
         *space({**places, "layers": layers}),
@@ -184,6 +124,7 @@ def guestfs_target(machine: Machine) -> Iterator[Finding]:
     yield _bindings(machine)
     yield _emulator(machine)
     yield _appliance_kernel(machine)
+    yield _appliance_xfs(machine)
     yield _kvm(machine)
 
 
@@ -204,7 +145,7 @@ def _emulator(machine: Machine) -> Finding:
         path = machine.program(candidate)
         if path:
             return Finding(GUESTFS, "qemu", OK, path)
-    mend = machine.install("qemu-system-x86" if "86" in name else "qemu-system-arm", "qemu-kvm")
+    mend = machine.install("qemu-system-x86" if "86" in name else "qemu-system-arm", "qemu-kvm-core")
     return Finding(GUESTFS, "qemu", FAIL, f"missing: {name} runs the appliance", mend)
 
 
@@ -217,8 +158,15 @@ def _appliance_kernel(machine: Machine) -> Finding:
     if kernels:
         mend = f"chmod a+r {kernels[-1]}, or run as root"
         return Finding(GUESTFS, "kernel for the appliance", FAIL, f"{kernels[-1]} can't be read", mend)
-    mend = machine.install("linux-image-amd64", "kernel-core")
+    mend = machine.install("linux-image-cloud-amd64", "kernel-core")
     return Finding(GUESTFS, "kernel for the appliance", FAIL, "there is no /boot/vmlinuz-*", mend)
+
+
+def _appliance_xfs(machine: Machine) -> Finding:
+    if any((machine.root / "usr").glob("lib*/**/guestfs/supermin.d/*packages-xfs")):
+        return Finding(GUESTFS, "xfs in the appliance", OK, "there")
+    mend = machine.install("libguestfs-xfs", "libguestfs-xfs")
+    return Finding(GUESTFS, "xfs in the appliance", WARN, "missing: images on xfs need the host target", mend)
 
 
 def _kvm(machine: Machine) -> Finding:
@@ -229,6 +177,15 @@ def _kvm(machine: Machine) -> Finding:
         return Finding(GUESTFS, "KVM", OK, verdict.reason)
     detail = f"{verdict.reason}: the appliance runs under TCG, some fifty times slower"
     return Finding(GUESTFS, "KVM", WARN, detail, "use a machine whose processors KVM can use, or --target host")
+
+
+def elements(machine: Machine) -> Iterator[Finding]:
+    """What only some elements need, beside programs."""
+    if any((machine.root / "usr/share/keyrings").glob("debian-archive-keyring.*")):
+        yield Finding(ELEMENTS, "Debian's keyring", OK, "there")
+    else:
+        mend = machine.install("debian-archive-keyring", "debian-keyring")
+        yield Finding(ELEMENTS, "Debian's keyring", WARN, "missing: verifies what bootstraps Debian", mend)
 
 
 def windows(machine: Machine) -> Iterator[Finding]:

@@ -11,13 +11,13 @@ import functools
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dib_py.digest import Memory
 from dib_py.events import Events
+from dib_py.host_programs import find
 from dib_py.mentions import without_comments
 
 LARGEST_READ = 16 * 1024**2  # bytes; the digest of a larger file is remembered, where there is a place for that
@@ -54,7 +54,7 @@ class HostFiles:
 
     def __init__(self, environ: Mapping[str, str], memory: Memory) -> None:
         self._home = environ.get("HOME") or "/root"
-        self._path = f"{environ.get('PATH', '')}:/usr/sbin:/sbin"
+        self._environ = environ
         self._memory = memory
         self._known: dict[Path, str | None] = {}
         self._values: dict[str, str | None] = {}
@@ -80,7 +80,7 @@ class HostFiles:
     def bootstrappers(self, texts: Iterable[bytes]) -> dict[str, str]:
         """The digests of the programs that make a distribution's first tree, by name, as far as a text names them."""
         names = named_bootstrappers(texts)
-        places = {name: shutil.which(name, path=self._path) for name in sorted(names)}
+        places = {name: find(name, self._environ) for name in sorted(names)}
         digests = {name: self.of_file(Path(place)) for name, place in places.items() if place is not None}
         return {name: content for name, content in digests.items() if content is not None}
 

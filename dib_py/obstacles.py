@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dib_py import output
-from dib_py.doctor import PROGRAMS, Machine
+from dib_py.doctor import Machine
 from dib_py.errors import DibError, HostError, TargetError
 from dib_py.host_files import named_bootstrappers
+from dib_py.host_programs import PROGRAMS, find
 from dib_py.output.beside import check_directory
 from dib_py.phases import ROOT
 from dib_py.plan import Plan, Step
-from dib_py.settings import Settings
 from dib_py.target.choose import refuse_foreign
 from dib_py.verify import accept
 
@@ -45,7 +43,7 @@ def obstacles(plan: Plan, steps: Iterable[Step]) -> Iterator[DibError]:
     for element in plan.elements:
         if plan.base is not None or element.name not in left:
             continue
-        missing = [name for name in element.bootstrap_programs if _find(name, plan.settings) is None]
+        missing = [name for name in element.bootstrap_programs if find(name, plan.settings.environ) is None]
         if missing:
             yield HostError(
                 f"this machine lacks {' and '.join(missing)}, with which element {element.name} bootstraps",
@@ -60,13 +58,9 @@ def doubts(plan: Plan) -> Iterator[str]:
         if step.phase is not ROOT or step.source is None or step.element not in silent:
             continue
         named = sorted(named_bootstrappers([_read(step.source)]) - _GUESTS_TOO)
-        if named and all(_find(name, plan.settings) is None for name in named):
+        if named and all(find(name, plan.settings.environ) is None for name in named):
             title = f"{step.phase.directory}/{step.name} of {step.element}"
             yield f"{title} seems to need {' or '.join(named)}, which this machine lacks"
-
-
-def _find(program: str, settings: Settings) -> str | None:
-    return shutil.which(program, path=settings.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
 def _how_to_install(program: str) -> str:

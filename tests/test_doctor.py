@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from dib_py import doctor
+from dib_py import doctor, host_programs
 from dib_py.cli.doctor import command
-from dib_py.doctor import BOTH, FAIL, GUESTFS, HOST, OK, WARN, Finding, Machine
+from dib_py.doctor import FAIL, OK, WARN, Finding, Machine
+from dib_py.host_programs import BOTH, GUESTFS, HOST, PROGRAMS, VERIFY
 from dib_py.layers.store import Store
+from dib_py.target import choose
 from dib_py.verify import firmware
 
 
@@ -48,6 +52,37 @@ def test_a_missing_program_comes_with_its_package(os_release: str, mend: str, tm
     assert (missing.verdict, missing.mend) == (FAIL, mend)
 
 
+@pytest.mark.parametrize("missing", [one.name for one in PROGRAMS if one.required])
+def test_a_build_refuses_the_host_target_where_the_doctor_does(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_programs, "find", lambda name, _environ=None: None if name == missing else f"/bin/{name}")
+    for module in (doctor, choose):
+        monkeypatch.setattr(module, "find", host_programs.find)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(choose, "HOST_DEVICES", ())
+    can_work = "host" in doctor.working_targets(list(doctor.programs(machine(tmp_path))))
+    assert choose.why_no_host() == ("" if can_work else f"{missing} not installed")
+
+
+@pytest.mark.parametrize(("column", "os_release"), [(1, "ID=debian\n"), (2, "ID=fedora\n")])
+def test_the_page_of_installing_has_the_packages_that_the_doctor_names(
+    column: int, os_release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "install.rst").read_text()
+    rows = page[page.index("   * - every build") : page.index("   * - the tests")].split("   * - ")[1:]
+    cells = "".join(row.split("\n     - ")[column] for row in rows)
+    listed = {name for words in re.findall("``([^`]+)``", cells) for name in words.split()} - {"linux-image-virtual"}
+    monkeypatch.setattr(firmware, "_OVMF", ())
+    for module in ("guestfs", "hivex", "nbd"):
+        monkeypatch.setitem(sys.modules, module, None)
+    ill = machine(tmp_path, os_release=os_release)
+    findings = [check(ill) for check in (doctor.guestfs_target, doctor.elements, doctor.windows, doctor.verify)]
+    named = {found for one in findings for each in one for found in re.findall(r"install ([a-z0-9+-]+)", each.mend)}
+    named |= {one.debian if column == 1 else one.fedora for one in PROGRAMS}
+    assert listed == named
+
+
 def test_what_only_some_elements_need_is_a_warning(tmp_path: Path) -> None:
     found = verdicts(list(doctor.programs(machine(tmp_path))))
     assert (found["git"], found["qemu-img"]) == (WARN, FAIL)
@@ -79,7 +114,7 @@ def test_what_verify_needs_keeps_no_build_from_working(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "nbd", None)
     there = machine(tmp_path)
     findings = [*doctor.verify(there), *doctor.programs(there)]
-    found = {finding.name: finding for finding in findings if finding.group == doctor.VERIFY}
+    found = {finding.name: finding for finding in findings if finding.group == VERIFY}
     assert {finding.verdict for finding in found.values()} <= {OK, WARN}
     assert found["libnbd"].mend == "apt-get install python3-libnbd"
     assert found["UEFI firmware"].mend == "apt-get install ovmf"
@@ -125,7 +160,7 @@ def test_the_appliance_needs_a_kernel_that_can_be_read(tmp_path: Path) -> None:
     there = machine(tmp_path)
     name = "kernel for the appliance"
     found = {finding.name: finding for finding in doctor.guestfs_target(there)}
-    assert (found[name].verdict, found[name].mend) == (FAIL, "apt-get install linux-image-amd64")
+    assert (found[name].verdict, found[name].mend) == (FAIL, "apt-get install linux-image-cloud-amd64")
     (tmp_path / "boot" / "vmlinuz-6.1").touch()
     found = {finding.name: finding for finding in doctor.guestfs_target(there)}
     assert (found[name].verdict, found[name].detail) == (OK, str(tmp_path / "boot" / "vmlinuz-6.1"))

@@ -43,7 +43,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(name: str, path: str = "") -> str | None:
         return which(name, path=path.partition(":")[0]) if "strap" in name else which(name, path=path)
 
-    monkeypatch.setattr("dib_py.obstacles.shutil.which", found)
+    monkeypatch.setattr("dib_py.host_programs.shutil.which", found)
 
 
 @pytest.mark.usefixtures("without")

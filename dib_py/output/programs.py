@@ -5,16 +5,7 @@ from __future__ import annotations
 import shutil
 
 from dib_py.errors import HostError
-
-# by program: the package of Debian and Ubuntu, and that of Fedora and its kin
-PACKAGES = {
-    "gzip": ("gzip", "gzip"),
-    "qemu-img": ("qemu-utils", "qemu-img"),
-    "qemu-nbd": ("qemu-utils", "qemu-img"),
-    "tar": ("tar", "tar"),
-    "tar2sqfs": ("squashfs-tools-ng", "squashfs-tools-ng"),
-    "zstd": ("zstd", "zstd"),
-}
+from dib_py.host_programs import PROGRAMS
 
 
 def require(program: str, purpose: str = "") -> None:
@@ -22,7 +13,6 @@ def require(program: str, purpose: str = "") -> None:
     if shutil.which(program) is not None:
         return
     needing = f", which {purpose} needs," if purpose else ""
-    if program not in PACKAGES:
-        raise HostError(f"{program}{needing} is not installed")
-    debian, fedora = PACKAGES[program]
-    raise HostError(f"{program}{needing} is not installed", hint=f"apt install {debian}, or dnf install {fedora}")
+    known = next((one for one in PROGRAMS if one.name == program), None)
+    hint = f"apt install {known.debian}, or dnf install {known.fedora}" if known else ""
+    raise HostError(f"{program}{needing} is not installed", hint=hint)

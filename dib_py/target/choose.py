@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from dib_py.disk.layout import Layout
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.extensions import TARGET_NAMESPACE, check_target
+from dib_py.host_programs import BOTH, HOST, PROGRAMS, find
 from dib_py.settings import Settings
 from dib_py.target import Target, host_layouts
 from dib_py.target.probe import Verdict, kvm_works
 
 HOST_DEVICES = (Path("/dev/loop-control"), Path("/dev/fuse"))
-HOST_PROGRAMS = ("qemu-storage-daemon", "mount", "unshare", "timeout", "sfdisk", "mkfs.ext4", "tar", "cp")
 
 # what diskimage-builder and distributions call an architecture, by what the kernel calls it
 _NAMES = {
@@ -135,8 +134,8 @@ def why_no_host() -> str:
     for device in HOST_DEVICES:
         if not device.exists():
             return f"there is no {device}"
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    missing = [program for program in HOST_PROGRAMS if shutil.which(program, path=path) is None]
+    needed = [one.name for one in PROGRAMS if one.required and one.group in (BOTH, HOST)]
+    missing = [name for name in needed if find(name) is None]
     return f"{', '.join(missing)} not installed" if missing else ""
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from dib_py import process
 from dib_py.disk.layout import Layout
 from dib_py.errors import DiskError
+from dib_py.host_programs import find
 
 _PROGRAMS = {"swap": "mkswap", "msdos": "mkfs.vfat"}
 _KERNEL_NAMES = {"msdos": "vfat"}
@@ -20,7 +20,7 @@ def why_not(layout: Layout) -> str:
         return "it can't make logical volumes"
     for fstype in dict.fromkeys(fs.type for fs in layout.filesystems):
         program = _PROGRAMS.get(fstype, f"mkfs.{fstype}")
-        if shutil.which(program) is None and shutil.which(program, path="/usr/sbin:/sbin") is None:
+        if find(program) is None:
             return f"{program} is not installed"
         kernel_name = _KERNEL_NAMES.get(fstype, fstype)
         if fstype != "swap" and not _kernel_has(kernel_name):

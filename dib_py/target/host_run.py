@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dib_py.errors import HostError
+from dib_py.host_programs import find
 from dib_py.target import HookTimeout, Output
 
 UMASK = 0o022  # whatever the caller's is: it would get into images, and is in no key
@@ -88,7 +88,7 @@ def interactive(
 
 def _program(name: str) -> str:
     """A tool by its whole path: the hook's own PATH is for the hook."""
-    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/bin:/sbin:/bin")
+    found = find(name)
     if found is None:
         raise HostError(f"{name} is not installed", hint="dib-py doctor lists what is needed")
     return found
