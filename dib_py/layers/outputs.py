@@ -10,9 +10,10 @@ from pathlib import Path
 
 from dib_py.keys import digest
 from dib_py.layers.store import Store
-from dib_py.settings import Settings
+from dib_py.settings import OUTPUT, Settings, table
 
 Stamps = dict[str, list[int]]  # by path
+_HOW_NOT_WHAT = frozenset({"overwrite", "verify"})  # of the output's settings: they change nothing in its files
 
 
 class Outputs:
@@ -24,8 +25,8 @@ class Outputs:
     def remember(self, key: str, settings: Settings, files: Iterable[Path]) -> None:
         """Note that a build of these settings left ``files``; what can't be noted is made again, so errors are not."""
         known = {how: stamps for how, stamps in self._known(key).items() if _untouched(stamps)}
-        known[_how(settings)] = {str(path.absolute()): _stamp(path) for path in files}
         with suppress(OSError):
+            known[_how(settings)] = {str(path.absolute()): _stamp(path) for path in files}
             self._directory.mkdir(mode=0o700, exist_ok=True)
             partial = self._directory / f".{key}.{os.getpid()}"
             partial.write_text(json.dumps(known))
@@ -48,13 +49,10 @@ class Outputs:
 
 def _how(settings: Settings) -> str:
     """All that decides what the files are called and what is in them, beside the disk."""
-    parts = (
-        str(Path(settings.image_name).absolute()),
-        *(",".join(settings.image_types), ",".join(settings.checksum)),
-        *(str(settings.compress), settings.compression, settings.qemu_img_options, settings.docker_target),
-        settings.squashfs_compression,
-    )
-    return digest(part.encode(errors="surrogateescape") for part in parts)
+    parts = {one.name: getattr(settings, one.name) for one in table() if one.group == OUTPUT}
+    parts |= {"image_name": str(Path(settings.image_name).absolute()), "image_types": settings.image_types}
+    parts |= {"gzip": settings.environ.get("DIB_GZIP_BIN", "")}
+    return digest(repr((name, value)).encode() for name, value in sorted(parts.items()) if name not in _HOW_NOT_WHAT)
 
 
 def _stamp(path: Path) -> list[int]:
