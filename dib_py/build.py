@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dib_py import finished, guest, isolation, output, package_caches, supervisor
+from dib_py import build_directory, finished, guest, isolation, output, package_caches, supervisor
 from dib_py.artefacts import Catcher
 from dib_py.base import BaseImage, image_cache, obtain
 from dib_py.checkpoints import Checkpoints
@@ -37,8 +37,6 @@ from dib_py.target import CacheTree, Target
 from dib_py.target.choose import choose, choose_for_windows, open_target, refuse_foreign
 from dib_py.verify import accept
 
-# what the engine has in a build's directory, beside the hooks
-OWN_NAMES = ("disk", "mnt", "guest", "upper", "work", "upper.list", "inspected", "caches.ext4", "elements", "hives")
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages
 
 
@@ -206,7 +204,7 @@ def _catcher(job: Job, kept: Keeping, places: Places, worker: supervisor.Worker)
     return Catcher(
         hooks=places.hooks,
         build=places.build,
-        excluded=OWN_NAMES,
+        excluded=build_directory.OWN,
         beside=beside,
         through=real,
         scratch=places.build / "caught",

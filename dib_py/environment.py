@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from dib_py import phases, process
+from dib_py import build_directory, phases, process
 from dib_py.disk.layout import Layout
 from dib_py.element import ENVIRONMENT_DIRECTORY as ENVIRONMENT_DIRECTORY
 from dib_py.errors import HostError
@@ -69,12 +69,12 @@ class Places:
 
     @property
     def mount(self) -> Path:
-        return self.build / "mnt"
+        return self.build / build_directory.TREE_NAME
 
     @property
     def elements(self) -> Path:
         """Links to the built-in elements that the image is made of."""
-        return self.build / "elements"
+        return self.build / build_directory.ELEMENTS
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from dib_py import events, namespaces, sweep
+from dib_py import build_directory, events, namespaces, sweep
 from dib_py.disk import storage_daemon
 from dib_py.errors import DibError, HookFailed, HostError
 from dib_py.events import BuildFailed, Event, Events, Message
@@ -27,7 +27,6 @@ from dib_py.namespaces import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, MS_NODEV
 from dib_py.state import build_path
 
 MARKER = "DIB_PY_BUILD"  # in the environment of every process of a build: its directory's name
-DAEMON_DIRECTORY = "disk"
 
 _PIPE_SIZE = 1024**2
 _DAEMON_GRACE = 2.0  # seconds for the storage daemon to close its files after the worker's end
@@ -108,7 +107,7 @@ class Worker:
 
     def __init__(self, build_dir: Path, record: sweep.Record, channel: Channel) -> None:
         self.build_dir = build_dir  # private, the same path in every build
-        self.daemon_directory = build_dir / DAEMON_DIRECTORY  # for StorageDaemon.connect
+        self.daemon_directory = build_dir / build_directory.DAEMON  # for StorageDaemon.connect
         self.record = record
         self.events = Events(self._send)
         self._channel = channel
@@ -247,8 +246,8 @@ def _be_init(
     wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wakeup[1], warn_on_full_buffer=False)
-    (private / DAEMON_DIRECTORY).mkdir()
-    daemon = storage_daemon.spawn(private / DAEMON_DIRECTORY)
+    (private / build_directory.DAEMON).mkdir()
+    daemon = storage_daemon.spawn(private / build_directory.DAEMON)
     worker = os.fork()
     if worker == 0:
         _plain_signals()

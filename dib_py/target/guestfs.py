@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dib_py import build_directory
 from dib_py.disk import compatible
 from dib_py.disk.size import Usage, explain_no_room
 from dib_py.errors import DibError, TargetError
@@ -92,7 +93,7 @@ class GuestfsTarget:
         if not caches.paths:
             return
         try:
-            self._cache_disk = guestfs_caches.CacheDisk(caches, self._directory / "caches.ext4")
+            self._cache_disk = guestfs_caches.CacheDisk(caches, self._directory / build_directory.CACHES)
         except (DibError, OSError) as error:
             self._events.warning(f"the guest has no package cache: {error}")
             return

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dib_py import build_directory
 from dib_py.errors import TargetError
 from dib_py.target.guestfs_runner import ENVIRONMENT, SCRIPT, Runner
 from dib_py.target.supermin import forget_unfinished, temporary_files_in
@@ -24,7 +25,6 @@ from dib_py.target.supermin import forget_unfinished, temporary_files_in
 LAUNCH_TIMEOUT = 600.0  # seconds; what libguestfs's own self-test allows
 DISK_LABEL = "image"  # letters only; gives /dev/disk/guestfs/image
 SOURCE_LABEL = "source"
-_SCRATCH = "guestfs"  # in the build's directory, and gone with it
 _KEPT_CONSOLE = 64 * 1024  # bytes
 _SHOWN_LINES = 15
 
@@ -113,7 +113,7 @@ class Appliance:
         watch = threading.Timer(self._machine.launch_timeout, self._give_up)
         watch.start()
         try:
-            with temporary_files_in(self._directory / _SCRATCH):
+            with temporary_files_in(self._directory / build_directory.APPLIANCE):
                 handle.launch()
         except RuntimeError as error:
             raise self._not_launched(error) from error
@@ -124,7 +124,7 @@ class Appliance:
 
     def _configure(self, handle: Any) -> None:
         machine = self._machine
-        scratch = self._directory / _SCRATCH
+        scratch = self._directory / build_directory.APPLIANCE
         scratch.mkdir(exist_ok=True)
         handle.set_tmpdir(str(scratch))
         handle.set_backend("direct")

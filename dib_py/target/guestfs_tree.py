@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dib_py import namespaces, overlay
+from dib_py.build_directory import GUEST, TREE_NAME, UPPER, WORK
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.target import CacheTree, Output, guestfs_stream, host_mounts, host_run
@@ -28,7 +29,7 @@ from dib_py.target.guest_tree import GuestTree
 from dib_py.target.guestfs_appliance import Appliance
 from dib_py.target.guestfs_files import GuestFiles
 from dib_py.target.guestfs_push import RECEIVE, Pushed
-from dib_py.target.host import TREE_NAME, with_sudo
+from dib_py.target.host import with_sudo
 
 # Bind mounts for package caches that well-known hooks make: without them, packages are only downloaded again. Other
 # entries are what bootstrapping hooks may leave mounted, and the appliance has of its own.
@@ -119,7 +120,7 @@ class HostTree:
     @contextlib.contextmanager
     def _plain(self) -> Iterator[tuple[Path, Pushed]]:
         """An empty directory, all of which becomes the guest's tree."""
-        root, content = self._directory / TREE_NAME, self._directory / "upper"
+        root, content = self._directory / TREE_NAME, self._directory / UPPER
         root.mkdir(exist_ok=True)
         content.mkdir()
         content.chmod(0o755)
@@ -137,7 +138,7 @@ class HostTree:
     @contextlib.contextmanager
     def _overlaid(self) -> Iterator[tuple[Path, Pushed]]:
         """A writable directory above the guest's tree."""
-        root, lower, upper, work = (self._directory / name for name in (TREE_NAME, "guest", "upper", "work"))
+        root, lower, upper, work = (self._directory / name for name in (TREE_NAME, GUEST, UPPER, WORK))
         for directory in (root, lower, upper, work):
             directory.mkdir(exist_ok=directory == root)
         try:

@@ -17,7 +17,8 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from dib_py import namespaces, process
+from dib_py import build_directory, namespaces, process
+from dib_py.build_directory import TREE_NAME as TREE_NAME
 from dib_py.disk import Disk, compatible, moving
 from dib_py.disk.layout import Layout
 from dib_py.disk.size import Usage, explain_no_room
@@ -44,7 +45,6 @@ from dib_py.target.guest_tree import GuestTree
 from dib_py.target.host_devices import DISK_NAME, Devices, partition_device
 from dib_py.target.mkfs import mkfs_argv
 
-TREE_NAME = "mnt"
 _SHIMS = Path(__file__).parent / "shims"
 _FITRIM = 0xC0185879
 _DISCARDING = ("ext4", "xfs", "btrfs")  # they give freed blocks back as they go, so that a build takes less room
@@ -102,12 +102,12 @@ class HostTarget(GuestTree):
             process.run(mkfs_argv(filesystem, str(node)), timeout=600)
 
     def inspect(self, cache: Path | None = None) -> Inspection:
-        return host_inspect.inspect(self._devices, self._directory / "inspected")
+        return host_inspect.inspect(self._devices, self._directory / build_directory.INSPECTED)
 
     def move_in(self, layout: Layout, cache: Path | None = None) -> Inspection:
         source = self._disk.source
         assert source is not None
-        scratch = self._directory / "inspected"
+        scratch = self._directory / build_directory.INSPECTED
         with closing(Devices(source)) as devices:
             found = host_inspect.inspect(devices, scratch)
             self.create(compatible.for_guest(layout, found.distro, found.version))
