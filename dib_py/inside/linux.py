@@ -12,7 +12,7 @@ from dib_py.windows.partitions import EFI_SYSTEM, PartitionTable
 
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # GPT type of the partition that GRUB embeds itself in
 _BOOT_CODE = 440  # bytes of a boot record before its table
-_KERNEL = re.compile(r"vmlinu[xz]-(?P<version>\d.*)")
+_KERNEL = re.compile(r"vmlinu[xz]-(?!0-rescue)(?P<version>\d.*)")
 _DATASOURCES = re.compile(r"^datasource_list:\s*\[(?P<names>[^\]]*)\]", re.MULTILINE)
 _SELINUX = re.compile(r"^SELINUX=(?P<mode>\w+)", re.MULTILINE)
 _AGENTS = ("/usr/bin/qemu-ga", "/usr/sbin/qemu-ga")
@@ -63,7 +63,7 @@ def inspect(
         init=next((name for path, name in _INITS if files.exists(path)), ""),
         hostname=files.read("/etc/hostname").strip(),
         package_manager=packages.manager,
-        packages=len(packages.versions) if packages.is_read else None,
+        packages=packages.count if packages.is_read else None,
         cloud_init=_cloud_init(files, packages),
         guest_agent=any(map(files.exists, _AGENTS)),
         ssh_server=any(map(files.exists, _SSH_SERVERS)),

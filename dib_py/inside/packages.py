@@ -11,6 +11,7 @@ from dib_py.packages.installed import DPKG_STATUS, RPM_DATABASES, parse_dpkg_sta
 APK = "/lib/apk/db/installed"
 APK_OF_NOW = "/usr/lib/apk/db/installed"  # since Alpine 3.22
 PACMAN = "/var/lib/pacman/local"
+_AND = ", "  # between versions, in which no package manager has it
 
 
 class Files(Protocol):
@@ -25,12 +26,18 @@ class Files(Protocol):
 class Packages:
     """``versions`` are by name, with the architecture where the ``manager`` has packages of several.
 
-    ``is_read`` is False for a database that can't be read here.
+    A package that is there in several versions, such as a kernel, has them all: see :func:`joined`. ``is_read`` is False
+    for a database that can't be read here.
     """
 
     manager: str
     versions: Mapping[str, str]
     is_read: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many are installed, each version for itself."""
+        return sum(len(version.split(_AND)) for version in self.versions.values())
 
 
 def installed(files: Files, ask_rpm: Callable[[], Mapping[str, str] | None]) -> Packages:
@@ -46,6 +53,14 @@ def installed(files: Files, ask_rpm: Callable[[], Mapping[str, str] | None]) -> 
         found = ask_rpm()
         return Packages("rpm", found or {}, is_read=found is not None)
     return Packages("", {})
+
+
+def joined(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Versions by name; several of one name in one text, in an order that does not depend on when they came."""
+    versions: dict[str, list[str]] = {}
+    for name, version in found:
+        versions.setdefault(name, []).append(version)
+    return {name: _AND.join(sorted(several)) for name, several in versions.items()}
 
 
 def parse_apk(text: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dib_py.errors import TargetError
 from dib_py.inside.guests import LinuxGuest, mount
+from dib_py.inside.packages import joined
 from dib_py.target.guestfs_appliance import Appliance
 
 DATABASES = ("/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite")
@@ -25,7 +26,7 @@ _SIGNING_KEY = "gpg-pubkey"  # a key that was imported, and no package
 
 
 def packages(appliance: Appliance, guest: LinuxGuest, scratch: Path) -> dict[str, str] | None:
-    """``epoch:version-release`` by ``name.architecture``; None for a database that can't be read here."""
+    """``epoch:version-release`` by ``name.architecture``, several joined; None for what can't be read here."""
     for database in DATABASES:
         if guest.files.exists(database):
             copy = scratch / "rpmdb.sqlite"
@@ -42,7 +43,7 @@ def read_sqlite(database: Path) -> dict[str, str] | None:
         with closing(sqlite3.connect(database)) as opened:
             opened.execute("PRAGMA trusted_schema = OFF")  # whoever made it may have put functions into it
             opened.execute("PRAGMA cell_size_check = ON")
-            found = dict(_package(blob) for (blob,) in opened.execute("SELECT blob FROM Packages"))
+            found = joined(_package(blob) for (blob,) in opened.execute("SELECT blob FROM Packages"))
     except (sqlite3.Error, struct.error, ValueError, KeyError, TypeError):
         return None
     return {name: version for name, version in found.items() if not name.startswith(f"{_SIGNING_KEY}.")}
@@ -88,7 +89,7 @@ def _ask_libguestfs(appliance: Appliance, guest: LinuxGuest) -> dict[str, str] |
     finally:
         appliance.call(lambda g: g.umount_all())
         mount(appliance, guest.found)
-    return {f"{one['app2_name']}.{one['app2_arch']}": _version(one) for one in applications} or None
+    return joined((f"{one['app2_name']}.{one['app2_arch']}", _version(one)) for one in applications) or None
 
 
 def _version(application: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dib_py.inside.difference import PackageChange, compare_packages
-from dib_py.inside.packages import Packages, installed, parse_apk, parse_pacman
+from dib_py.inside.packages import Packages, installed, joined, parse_apk, parse_pacman
 from tests.inside.here import DirectoryFiles
 
 DPKG = """\
@@ -67,6 +67,12 @@ def test_odd_databases_are_empty(text: str) -> None:
 
 def test_odd_directories_are_no_packages() -> None:
     assert parse_pacman(["ALPM_DB_VERSION", "one-dash", "-1-2", "a-1-2"]) == {"a": "1-2"}
+
+
+def test_several_versions_of_one_name_are_all_told() -> None:
+    found = joined([("kernel-core.x86_64", "5.15-1"), ("bash.x86_64", "5.1-1"), ("kernel-core.x86_64", "5.14-1")])
+    assert found == {"kernel-core.x86_64": "5.14-1, 5.15-1", "bash.x86_64": "5.1-1"}
+    assert Packages("rpm", found).count == 3
 
 
 def test_differences() -> None:
