@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from socket import socket
 
-from dib_py.verify.checks import Answer, Trouble, Unreachable
+from dib_py.verify.checks import Answer, LoginRefused, Trouble, Unreachable
 from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.result import Line, Moment, Stage
 from dib_py.verify.signs import Signs
@@ -30,10 +30,6 @@ _MOST_OUTPUT = 256 * 1024  # characters of one command
 _TYPED = 60  # bytes of a script in one line: a terminal takes 4095 characters
 _SHELL_PROMPT = r"[$#%>] ?(\x1b\[[0-9;?]*[a-zA-Z])*$"
 _WRONG = re.compile(r"Login incorrect|Authentication failure|Permission denied|Account .*expired")
-
-
-class LoginRefused(Unreachable):
-    """The guest says that the name or the password is wrong."""
 
 
 class Console:

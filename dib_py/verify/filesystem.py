@@ -20,6 +20,7 @@ _EXT_VALID, _EXT_ERRORS = 0x1, 0x2
 _EXT_NEEDS_RECOVERY = 0x4
 _FAT_DIRTY = 0x1
 _BTRFS = 0x10000
+_NO_LOGPRINT = re.compile(r"xfs_logprint: (command )?not found")  # by a shell
 _XFS_STATE = re.compile(r"state: <(\w+)>")
 
 
@@ -44,6 +45,8 @@ def state(fstype: str, head: bytes) -> State:
 
 def xfs_state(printed: str) -> State:
     """The state of an XFS filesystem, by what ``xfs_logprint -t`` printed of it."""
+    if _NO_LOGPRINT.search(printed):
+        return State(None, "the libguestfs appliance has no xfs_logprint (libguestfs-xfs on Debian and Fedora)")
     found = _XFS_STATE.search(printed)
     if found is None:
         last = printed.strip().splitlines()[-1:] or ["nothing"]

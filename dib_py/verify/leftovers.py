@@ -55,6 +55,7 @@ _STATE = (
     ("/root", ".bash_history"),
 )
 
+_OF_FILESYSTEM = "/lost+found"  # which mkfs makes
 _EMPTY_EVENT_LOG = 69_632  # bytes: its header and one chunk
 _WINDOWS = (
     ("what was written out of memory", "/", ("pagefile.sys", "hiberfil.sys", "swapfile.sys")),
@@ -136,7 +137,9 @@ def _state(reader: Reader) -> Iterator[str]:
 
 def _temporary(reader: Reader) -> Iterator[str]:
     for directory in ("/tmp", "/var/tmp"):
-        yield from (f"{directory}/{name}" for name in _listing(reader, directory))
+        for path in (f"{directory}/{name}" for name in _listing(reader, directory)):
+            if not path.endswith(_OF_FILESYSTEM) or _listing(reader, path):
+                yield path
 
 
 def _event_logs(reader: Reader) -> Iterator[str]:

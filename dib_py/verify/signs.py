@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dib_py.verify.checks import Trouble
 from dib_py.verify.result import Stage
 
+# before the kernel's messages: seconds, and where CONFIG_PRINTK_CALLER is on the task or processor that says it
+STAMP = r"\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? "
+
 # in the order of stages, each the first sign that the guest is in it
 _STAGES = tuple(
     (stage, re.compile(pattern))
@@ -24,7 +27,7 @@ _STAGES = tuple(
                 r"Loading Linux|Loading initial ramdisk|systemd-boot|boot: ?$"
             ),
         ),
-        (Stage.KERNEL, r"Linux version \d|^\[ {0,4}\d+\.\d{6}\] |EFI stub:|Decompressing Linux"),
+        (Stage.KERNEL, rf"Linux version \d|^{STAMP}|EFI stub:|Decompressing Linux"),
         (
             Stage.INITRAMFS,
             (

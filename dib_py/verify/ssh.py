@@ -15,13 +15,14 @@ from pathlib import Path
 from socket import create_connection
 
 from dib_py.errors import HostError
-from dib_py.verify.checks import Answer, Seed, Unreachable
+from dib_py.verify.checks import Answer, LoginRefused, Seed, Unreachable
 from dib_py.verify.machine import SSH_PORT
 
 _MOST = 4 * 1024**2  # bytes of what a command prints
 _FAILED = 255  # ssh's own exit code
 _HELLO_WITHIN = 5.0  # seconds
 _ADDRESS = "127.0.0.1"
+_DENIED = re.compile(r"Permission denied|Too many authentication failures")
 _NOISE = re.compile(r"^Warning: Permanently added .*\n", re.MULTILINE)
 
 
@@ -50,9 +51,7 @@ class Ssh:
         argv = ["ssh", *_options(limit), *options, f"{self._seed.user}@{_ADDRESS}", "exec sh -s"]
         code, output, errors = _bounded(argv, script.encode(), environment, limit)
         if code == _FAILED:
-            raise Unreachable(
-                f"ssh can't log in: {' / '.join(errors.strip().splitlines()[-2:]) or 'it does not say why'}"
-            )
+            raise _failed(errors)
         if code == -signal.SIGXFSZ:
             raise Unreachable(f"the guest says more than {_MOST} bytes")
         return Answer(code, output, errors)
@@ -97,6 +96,13 @@ def _bounded(argv: Sequence[str], data: bytes, environment: dict[str, str], limi
             file.seek(0)
             said.append(file.read(_MOST).decode(errors="replace"))
     return done.returncode, said[0], _NOISE.sub("", said[1])
+
+
+def _failed(errors: str) -> Unreachable:
+    """What ssh's own failure means, by what it says."""
+    said = " / ".join(errors.strip().splitlines()[-2:]) or "it does not say why"
+    refused = _DENIED.search(errors)
+    return (LoginRefused if refused else Unreachable)(f"ssh can't log in: {said}")
 
 
 def _options(limit: float) -> list[str]:

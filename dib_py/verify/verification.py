@@ -29,9 +29,15 @@ from dib_py.verify.result import BootReport, Outcome, Result, Stage, Verdict, ov
 from dib_py.verify.run import Run
 from dib_py.verify.seed import make_seed, write_disk
 
-GROWTH = 2 * GIB  # bytes that the machine's disk has more than the image
+_LEAST_GROWTH = 2  # GiB that the machine's disk has more than the image
 _EXPLAIN_WITHIN = 90.0  # seconds to look at an image whose boot got nowhere
 _LAST_WORDS = 5.0  # seconds for checks to notice that the machine is gone
+
+
+def grown(virtual_size: int) -> int:
+    """Bytes of the machine's disk: a fifth of it or more is new, so that a filesystem that did not grow stands out."""
+    whole = -(-virtual_size // GIB)
+    return (whole + max(_LEAST_GROWTH, -(-whole // 4))) * GIB
 
 
 @dataclass(frozen=True)
@@ -284,7 +290,7 @@ class Verification:
             image_path=order.image,
             image_format=order.image_format,
             virtual_size=order.virtual_size,
-            disk_size=-(-order.virtual_size // GIB) * GIB + GROWTH,
+            disk_size=grown(order.virtual_size),
             seed=seed,
             seed_disk=seed_disk,
             limits=order.limits,

@@ -73,7 +73,7 @@ MUTATIONS = {
             "clean-shutdown",
             **unit("abrupt", ":", more="ExecStop=/bin/sh -c 'echo o >/proc/sysrq-trigger; sleep 30'\n"),
         ),
-        Mutation("size", disk_gib=21),
+        Mutation("size", disk_gib=81),
         Mutation(
             "second-boot",
             **unit(

@@ -18,8 +18,8 @@ import pytest
 
 from dib_py.events import Events
 from dib_py.verify.agent import Agent
-from dib_py.verify.checks import AgentRefused, Unreachable
-from dib_py.verify.console import Console, LoginRefused
+from dib_py.verify.checks import AgentRefused, LoginRefused, Unreachable
+from dib_py.verify.console import Console
 from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.result import Stage
 

@@ -78,7 +78,9 @@ def test_a_kind_that_says_nothing() -> None:
         ("    log tail: 7 head: 31 state: <DIRTY>\n", False),
         ("xfs_logprint: unexpected log file size\n", False),
         ("", False),
+        ("sh: line 1: xfs_logprint: command not found\n", None),
+        ("sh: 1: xfs_logprint: not found\n", None),
     ],
 )
-def test_xfs_says_it_in_its_log(printed: str, clean: bool) -> None:
+def test_xfs_says_it_in_its_log(printed: str, clean: bool | None) -> None:
     assert xfs_state(printed).clean is clean

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dib_py.errors import HostError
-from dib_py.verify.checks import Answer, Seed, Unreachable
+from dib_py.verify.checks import Answer, LoginRefused, Seed, Unreachable
 from dib_py.verify.ssh import Ssh
 
 
@@ -49,8 +49,15 @@ def test_a_guest_that_says_nothing_is_not_waited_for(ssh: Ssh, tmp_path: Path) -
 
 def test_a_refused_login_says_why(ssh: Ssh, tmp_path: Path) -> None:
     stands_in(tmp_path, "echo user@127.0.0.1: Permission denied. >&2; exit 255")
-    with pytest.raises(Unreachable, match=r"can't log in: user@127\.0\.0\.1: Permission denied"):
+    with pytest.raises(LoginRefused, match=r"can't log in: user@127\.0\.0\.1: Permission denied"):
         ssh.run("true")
+
+
+def test_a_login_that_was_cut_off_is_no_refusal(ssh: Ssh, tmp_path: Path) -> None:
+    stands_in(tmp_path, "echo kex_exchange_identification: Connection closed by remote host >&2; exit 255")
+    with pytest.raises(Unreachable, match="Connection closed") as error:
+        ssh.run("true")
+    assert not isinstance(error.value, LoginRefused)
 
 
 def test_a_machine_without_ssh_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ssh: Ssh) -> None:

@@ -44,6 +44,10 @@ class Unreachable(DibError):
     """The guest can't be asked in this way (any more): it does not answer in time, refuses to, or has ended."""
 
 
+class LoginRefused(Unreachable):
+    """The guest itself says that the name, the key or the password is wrong."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What a check found: made by :func:`passed`, :func:`failed` and :func:`not_run`.
@@ -147,7 +151,8 @@ class Console(Protocol):
         ...
 
     def run(self, script: str, user: str, password: str, timeout: float) -> Answer:
-        """Log in at the prompt, run a shell script there, log out; Unreachable if the login fails.
+        """Log in at the prompt, run a shell script there, log out; Unreachable if the login fails, and LoginRefused
+        where the guest says that it refuses it.
 
         One caller at a time. The output is what the terminal showed.
         """
@@ -179,7 +184,7 @@ class Ssh(Protocol):
     def run(self, script: str, timeout: float | None = None, *, password: str = "") -> Answer:
         """Run a shell script as the seed's user, logged in with its key, or with this password and no key.
 
-        Unreachable if the login fails; its message has what ssh said.
+        Unreachable if the login fails, and LoginRefused where the server says so; its message has what ssh said.
         """
         ...
 

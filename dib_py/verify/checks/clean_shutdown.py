@@ -13,7 +13,7 @@ class CleanShutdown:
 
     name: ClassVar[str] = "clean-shutdown"
     proves: ClassVar[str] = "A shutdown writes everything back: the filesystems need no repair and no journal replay."
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     profiles: ClassVar[frozenset[str]] = frozenset({"minimal", "openstack"})
     needs: ClassVar[frozenset[Need]] = frozenset({Need.END})
     boot: ClassVar[int] = 1
@@ -29,9 +29,9 @@ class CleanShutdown:
         if unclean:
             names = "; ".join(f"{one.path or one.device}: {one.state.why}" for one in unclean)
             return failed(f"not every filesystem is clean: {names}", shown)
-        root = next((one for one in found if one.path == "/"), None)
-        if root is None:
+        if not any(one.path == "/" for one in found):
             return failed("no root filesystem is found on the disk any more", shown)
-        if root.state.clean is None:
-            return not_run(f"the root filesystem can't be judged: {root.state.why}", shown)
+        unknown = [f"{one.path}: {one.state.why}" for one in found if one.path and one.state.clean is None]
+        if unknown:
+            return not_run(f"not every filesystem can be judged: {'; '.join(unknown)}", shown)
         return passed(shown)

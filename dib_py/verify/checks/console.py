@@ -9,12 +9,12 @@ from typing import ClassVar
 from dib_py.verify.checks import Finding, Need, Subject, Unreachable, failed, passed
 from dib_py.verify.checks.sections import ask
 from dib_py.verify.result import Evidence
+from dib_py.verify.signs import STAMP
 
 # Both are of level "notice": a kernel that was told to be quiet shows neither, and no bootloader or init prints them.
-_STAMP = r"^(?:\[ *\d+\.\d{6}\] )?"
-_VERSION = re.compile(_STAMP + r"Linux version \d.*$", re.MULTILINE)
-_COMMAND_LINE = re.compile(_STAMP + r"(?:Kernel command line|Command line): .*$", re.MULTILINE)
-_STAMPED = re.compile(r"^\[ *\d+\.\d{6}\] .*$", re.MULTILINE)
+_VERSION = re.compile(rf"^(?:{STAMP})?Linux version \d.*$", re.MULTILINE)
+_COMMAND_LINE = re.compile(rf"^(?:{STAMP})?(?:Kernel command line|Command line): .*$", re.MULTILINE)
+_STAMPED = re.compile(rf"^{STAMP}.*$", re.MULTILINE)
 _SHOWN = 5
 
 
@@ -23,7 +23,7 @@ class Console:
 
     name: ClassVar[str] = "console"
     proves: ClassVar[str] = "The kernel writes its messages to the first serial port, where a cloud keeps them."
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     profiles: ClassVar[frozenset[str]] = frozenset({"minimal", "openstack"})
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGIN})  # a kernel that did not run had nothing to say
     boot: ClassVar[int] = 1

@@ -15,7 +15,8 @@ from dib_py.verify.result import Evidence
 _SECTOR = 512  # what sysfs counts in, whatever the disk's sectors are
 _SLACK = 16 * MIB  # behind the last partition: alignment and the second table of GPT
 _PARTITION_FILLED = 0.95  # by the volumes on it
-_DEVICE_FILLED = 0.85  # by what df counts of a filesystem, which leaves inodes and the journal out
+# by what df counts of a filesystem, which leaves inodes and the journal out; the disk has grown by more than the rest
+_DEVICE_FILLED = 0.85
 
 # a line for each block device: name, number, sectors, first sector ("-" for what is no partition), path, holders
 _BLOCKS = r"""
@@ -50,7 +51,7 @@ class Growroot:
 
     name: ClassVar[str] = "growroot"
     proves: ClassVar[str] = "On a larger disk, the root partition and filesystem grow to fill it."
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     profiles: ClassVar[frozenset[str]] = frozenset({"openstack"})
     needs: ClassVar[frozenset[Need]] = frozenset({Need.SHELL})
     boot: ClassVar[int] = 1

@@ -18,7 +18,7 @@ class NoLeftovers:
     proves: ClassVar[str] = (
         "The image has no host keys, machine id, MAC addresses, logs, caches or resolver of where it was built."
     )
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     profiles: ClassVar[frozenset[str]] = frozenset({"minimal", "openstack"})
     needs: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
     boot: ClassVar[int] = 1

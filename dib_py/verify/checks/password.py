@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import ClassVar
 
-from dib_py.verify.checks import Answer, Finding, Need, Subject, Unreachable, failed, passed
+from dib_py.verify.checks import Answer, Finding, LoginRefused, Need, Subject, Unreachable, failed, passed
 from dib_py.verify.result import Evidence
 
 Door = Callable[[str], Answer]  # given the password
@@ -17,7 +17,7 @@ class Password:
 
     name: ClassVar[str] = "password"
     proves: ClassVar[str] = "The password that the cloud injects opens the guest, and no other does."
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     profiles: ClassVar[frozenset[str]] = frozenset({"openstack"})
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGIN})
     boot: ClassVar[int] = 1
@@ -48,6 +48,6 @@ class Password:
     def _without(self, name: str, door: Door, shown: Evidence) -> Finding:
         try:
             answer = door(secrets.token_urlsafe(12))
-        except Unreachable as error:
+        except LoginRefused as error:  # a door that does not answer any more has not refused
             return passed(shown, Evidence(f"{name}, with a wrong password", error.message))
         return failed(f"{name} takes any password", shown, Evidence("id, with a wrong password", answer.output.strip()))

@@ -9,6 +9,7 @@ from dib_py.verify.checks.acpi import Acpi
 from dib_py.verify.checks.boots import Boots
 from dib_py.verify.checks.console import Console as ConsoleCheck
 from dib_py.verify.result import Outcome, Stage
+from dib_py.verify.signs import stage_of
 from tests.verify.checks.fakes import Console, Subject
 
 BOOT = """\
@@ -72,6 +73,14 @@ def test_console_shows_the_kernels_first_messages() -> None:
     finding = ConsoleCheck().run(Subject(console=Console(BOOT)))
     assert finding.outcome is Outcome.PASSED
     assert "Linux version 6.1.0" in finding.evidence[0].text
+
+
+@pytest.mark.parametrize("caller", ["[    T0]", " [    T0]", "[   C12]"])
+def test_kernels_that_name_the_caller_are_heard_too(caller: str) -> None:
+    text = BOOT.replace("[    0.000000]", f"[    0.000000]{caller}")
+    finding = ConsoleCheck().run(Subject(console=Console(text)))
+    assert (finding.outcome, finding.evidence[0].text.count("[    0.000000]")) == (Outcome.PASSED, 5)
+    assert stage_of(f"[    0.000000]{caller} BIOS-provided physical RAM map:", Stage.BOOTLOADER) is Stage.KERNEL
 
 
 @pytest.mark.parametrize(

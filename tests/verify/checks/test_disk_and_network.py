@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from dib_py.disk.size import MIB
 from dib_py.verify.checks import Answer, Need, Request, Unreachable
-from dib_py.verify.checks.growroot import Growroot
+from dib_py.verify.checks.growroot import Block, Growroot, find_fault
 from dib_py.verify.checks.metadata_route import MetadataRoute
 from dib_py.verify.result import Outcome
+from dib_py.verify.verification import grown
 from tests.verify.checks.fakes import GIB, SEED, Recorded, Subject
 
 SECTORS = 6 * GIB // 512
@@ -92,6 +94,34 @@ def test_the_root_fills_the_disk(changed: dict[str, Recorded]) -> None:
 def test_the_root_does_not(changed: dict[str, Recorded], reason: str) -> None:
     finding = Growroot().run(Subject({**GROWN, **changed}))
     assert (finding.outcome, finding.reason) == (Outcome.FAILED, reason)
+
+
+SIZES = (*range(2, 21), 30, 40, 50, 80, 120, 200)  # GiB
+
+
+def sized(virtual_size: int, filesystem: float, partition: float = 1.0, volume: float = 1.0) -> str:
+    """What is wrong on a disk of a verification, of whose growth each part has taken its share."""
+    size = grown(virtual_size)
+
+    def after(share: float) -> int:
+        return int(virtual_size + (size - virtual_size) * share) - 3 * MIB
+
+    whole = Block("vda", "254:0", size, None, "vda", ())
+    part = Block("vda1", "254:1", after(partition), MIB, "vda", ("dm-0",) if volume < 2 else ())
+    root = Block("dm-0", "253:0", after(volume), None, "dm-0", ()) if volume < 2 else part
+    blocks = {block.name: block for block in (whole, part, root)}
+    return find_fault(blocks, root, int(after(filesystem) * 0.98), size)
+
+
+@pytest.mark.parametrize("gib", SIZES)
+@pytest.mark.parametrize("lvm", [False, True])
+def test_what_did_not_grow_is_found_whatever_the_size(gib: int, lvm: bool) -> None:
+    for size in (gib * GIB, gib * GIB - 300 * MIB):
+        volume = 1.0 if lvm else 2.0
+        assert sized(size, 1.0, volume=volume) == ""
+        assert "the root filesystem has" in sized(size, 0.0, volume=volume)
+        assert "the root partition vda1 has" in sized(size, 0.0, 0.0, volume=volume)
+        assert not lvm or "the volumes on vda1 have" in sized(size, 0.0, volume=0.0)
 
 
 def test_a_volume_on_several_disks_is_not_judged() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,21 +150,23 @@ def test_an_init_that_keeps_no_record() -> None:
 
 
 # -- size
+SWAPPING = "SwapTotal:       4194304 kB\nSwapFree:        2621440 kB\n"
 MEMINFO = "MemTotal:         992360 kB\nMemFree:          640000 kB\nMemAvailable:     770048 kB\n"
 
 
 def test_size_gives_the_figures() -> None:
-    finding = Size().run(Subject({"meminfo": MEMINFO}, virtual_size=int(1.7 * GIB)))
+    finding = Size().run(Subject({"meminfo": MEMINFO, "killed": ""}, virtual_size=int(1.7 * GIB)))
     assert finding.outcome is Outcome.PASSED
     assert "min_disk 2 GiB" in finding.evidence[0].text
-    assert "min_ram 384 MiB (272 of 1024 MiB" in finding.evidence[0].text
+    assert "min_ram 384 MiB (272 MiB in use" in finding.evidence[0].text
 
 
 @pytest.mark.parametrize(
     ("virtual_size", "memory", "meminfo", "console", "reason"),
     [
-        (64 * GIB, 1024, MEMINFO, "", "the image needs a disk of 64 GiB: a small flavour has 20"),
+        (81 * GIB, 1024, MEMINFO, "", "the image needs a disk of 81 GiB: usual flavours have up to 80"),
         (2 * GIB, 4096, MEMINFO, "", "the image needs 4224 MiB of memory: a small flavour has 2048"),
+        (2 * GIB, 1024, MEMINFO + SWAPPING, "", "the image needs 2304 MiB of memory: a small flavour has 2048"),
         (2 * GIB, 1024, "", "", "the guest does not say how much memory it uses"),
         (2 * GIB, 512, MEMINFO, "", "the guest does not say how much memory it uses"),
         (
@@ -175,9 +179,23 @@ def test_size_gives_the_figures() -> None:
     ],
 )
 def test_size_that_does_not_fit(virtual_size: int, memory: int, meminfo: str, console: str, reason: str) -> None:
-    subject = Subject({"meminfo": meminfo}, virtual_size=virtual_size, memory=memory, console=Console(console))
-    finding = Size().run(subject)
+    answers = {"meminfo": meminfo, "killed": ""}
+    finding = Size().run(Subject(answers, virtual_size=virtual_size, memory=memory, console=Console(console)))
     assert (finding.outcome, finding.reason) == (Outcome.FAILED, reason)
+
+
+def test_what_was_killed_is_found_though_the_console_does_not_tell() -> None:
+    killed = "[   31.2] Out of memory: Killed process 321 (python3)"
+    finding = Size().run(Subject({"meminfo": MEMINFO, "killed": killed}))
+    assert (finding.outcome, finding.reason) == (Outcome.FAILED, "the guest ran out of memory while it came up")
+    assert finding.evidence[1].text == killed
+
+
+def test_the_largest_layout_of_our_own_has_a_flavour() -> None:
+    layout = Path(__file__).parents[3] / "elements" / "block-device-efi-lvm" / "block-device-default.yaml"
+    (partition,) = re.findall(r"size: (\d+)G$", layout.read_text(), re.MULTILINE)
+    size = (int(partition) + 1) * GIB
+    assert Size().run(Subject({"meminfo": MEMINFO, "killed": ""}, virtual_size=size)).outcome is Outcome.PASSED
 
 
 # -- second-boot
@@ -202,6 +220,7 @@ def test_a_second_boot_repeats_nothing() -> None:
         ({"record": RECORD + RECORD}, "the user data ran 2 times"),
         ({"boot": "11111111"}, "the kernel is still the one of the first boot"),
         ({"machine": "fedcba"}, "the machine id is another one"),
+        ({"machine": ""}, "the machine id is another one"),
         ({"hostkeys": "ssh-ed25519 BBBB"}, "the ssh host keys are other ones"),
         ({"hostkeys": ""}, "the ssh host keys are other ones"),
         ({"hostname": "debian"}, "the host name is 'debian', not 'verify-1234' any more"),
@@ -211,6 +230,14 @@ def test_a_second_boot_repeats_nothing() -> None:
 def test_a_second_boot_that_does(changed: dict[str, Recorded], reason: str) -> None:
     finding = SecondBoot().run(Subject(second(**changed), boot=2))
     assert (finding.outcome, finding.reason) == (Outcome.FAILED, reason)
+
+
+def test_a_guest_that_never_had_a_machine_id_has_lost_none() -> None:
+    without = RECORD.replace("machine abcdef", "machine ")
+    assert without != RECORD
+    subject = Subject(second(record=without, machine=""), boot=2)
+    assert SecondBoot().run(subject).outcome is Outcome.PASSED
+    assert "/etc/machine-id 2>/dev/null" in subject.shell.scripts[0]  # what cat says is no id
 
 
 @pytest.mark.parametrize("missing", [Need.LOGIN, Need.CLOUD_INIT, Need.SHELL])
@@ -229,7 +256,7 @@ def test_without_a_record_there_is_nothing_to_compare_with() -> None:
     "junk", ["", "\x00\x1b[31m", "a b c d e f g h i j k l\n" * 3, '{"v1": {"errors": 5, "init": []}}', "[1]"]
 )
 def test_no_answer_breaks_a_check(junk: str) -> None:
-    names = (*answers(), *systemd(), *second(), "meminfo", "mounts", "df", "blocks", "routes", "answer")
+    names = (*answers(), *systemd(), *second(), "meminfo", "killed", "mounts", "df", "blocks", "routes", "answer")
     for check in (CloudInit(), Services(), Size(), SecondBoot(), Growroot(), MetadataRoute()):
         finding = check.run(Subject(dict.fromkeys(names, junk)))
         assert finding.outcome is not Outcome.PASSED

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dib_py.verify.checks import AgentRefused, Answer, Need, Unreachable
+from dib_py.verify.checks import AgentRefused, Answer, LoginRefused, Need, Unreachable
 from dib_py.verify.checks.password import Password
 from dib_py.verify.checks.qga import Qga
 from dib_py.verify.checks.ssh_key import SshKey
@@ -30,7 +30,7 @@ INFO = {
 def only(right: str) -> Callable[[str], Answer]:
     def login(given: str) -> Answer:
         if given != right:
-            raise Unreachable(DENIED)
+            raise LoginRefused(DENIED)
         return ID
 
     return login
@@ -41,7 +41,7 @@ def anybody(given: str) -> Answer:
 
 
 def nobody(given: str) -> Answer:
-    raise Unreachable(DENIED)
+    raise LoginRefused(DENIED)
 
 
 # -- ssh-key
@@ -92,6 +92,16 @@ def test_the_console_where_ssh_takes_no_passwords() -> None:
     assert finding.evidence[0].title == "id, by console with the password"
 
 
+def test_a_door_that_does_not_answer_any_more_has_refused_nothing() -> None:
+    def once(given: str) -> Answer:
+        if given == SEED.password:
+            return ID
+        raise Unreachable("ssh did not end within 30 s")
+
+    with pytest.raises(Unreachable, match="did not end"):
+        Password().run(Subject(ssh=Ssh(once)))
+
+
 def test_a_door_that_takes_any_password() -> None:
     finding = Password().run(Subject(ssh=Ssh(anybody)))
     assert (finding.outcome, finding.reason) == (Outcome.FAILED, "ssh takes any password")
@@ -108,9 +118,13 @@ def test_a_password_that_opens_nothing() -> None:
 class Guest:
     """Takes passwords from the agent, and tells su whether the one that it is given is right."""
 
-    def __init__(self, *, heeds: bool = True, opens: bool = False, info: Mapping[str, Any] = INFO) -> None:
+    def __init__(
+        self, *, heeds: bool = True, opens: bool = False, info: Mapping[str, Any] = INFO, expired: str = ""
+    ) -> None:
         self.heeds, self.opens, self.info = heeds, opens, info
+        self.expired = expired  # what its su says to root that wants to be another user
         self.passwords: dict[str, str] = {}
+        self.made: list[str] = []
         self.removed: list[str] = []
 
     def agent(self, command: str, arguments: Mapping[str, Any]) -> Any:
@@ -126,21 +140,24 @@ class Guest:
 
     def run(self, script: str, timeout: float | None = None) -> Answer:
         printed = ""
-        for mark, name, command in re.findall(r"^echo '(\w+) (\w+)'; \(\n(.*?)\n\) 2>&1", script, re.M | re.S):
+        for mark, name, command in re.findall(r"^echo '(\w+) ([\w-]+)'; \(\n(.*?)\n\) 2>&1", script, re.M | re.S):
             code, text = self._answer(name, command)
             printed += f"{mark} {name}\n{text}\n{mark} {name} ended {code}\n"
         return Answer(0, printed)
 
     def _answer(self, name: str, command: str) -> tuple[int, str]:
-        if name in ("add", "remove"):
+        if name.startswith(("add", "remove")):
             user = command.split()[2]
-            self.removed += [user] if name == "remove" else []
+            (self.removed if name.startswith("remove") else self.made).append(user)
             return 0, ""
+        if self.expired or f"su -s /bin/sh {self.made[-1]} -c" not in command:
+            return 1, self.expired or "su: Authentication failure"
         found = re.search(r"""printf .*? (\S+) \| su -s /bin/sh (\w+) -c""", command)
         assert found
         given, user = found[1].strip("'\""), found[2]
         right = self.opens or self.passwords.get(user) == given
-        return (0, f"Password: in as {user}") if right else (1, "Password: su: Authentication failure")
+        said = "now asking su\nPassword: "
+        return (0, f"{said}in as {user}") if right else (1, f"{said}su: Authentication failure")
 
     def subject(self, *missing: Need) -> Subject:
         subject = Subject(agent=Agent(self.agent), missing=frozenset(missing))
@@ -154,7 +171,7 @@ def test_a_password_that_the_agent_sets_takes_effect() -> None:
     assert finding.outcome is Outcome.PASSED
     assert "version 7.2.22" in finding.evidence[0].text
     assert "Authentication failure" in finding.evidence[1].text  # before
-    assert guest.removed == list(guest.passwords)
+    assert guest.removed == guest.made and guest.made[:1] == list(guest.passwords)
 
 
 def test_an_agent_that_only_says_so() -> None:
@@ -162,6 +179,13 @@ def test_an_agent_that_only_says_so() -> None:
     finding = Qga().run(guest.subject())
     assert finding.reason == "the password that the agent set does not take effect"
     assert guest.removed
+
+
+def test_a_su_that_serves_nobody_proves_nothing() -> None:
+    guest = Guest(expired="Your account has expired; please contact your system administrator.")
+    with pytest.raises(Unreachable, match="su can't be asked: Your account has expired"):
+        Qga().run(guest.subject())
+    assert guest.removed == guest.made != []
 
 
 def test_a_guest_that_lets_in_without_it() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dib_py.verify.checks import Filesystem
@@ -98,6 +100,12 @@ def test_a_leftover(path: str, text: str, kind: str, where: str) -> None:
     assert where in finding.evidence[0].text
 
 
+def test_what_mkfs_makes_is_no_leftover_while_nothing_is_in_it() -> None:
+    assert leftovers(image(**{"/tmp/lost+found": "", "/var/tmp/lost+found": ""})) == []
+    (found,) = leftovers(image(**{"/tmp/lost+found/#123": "x"}))
+    assert (found.kind, found.where) == ("temporary files", "/tmp/lost+found")
+
+
 def test_a_resolver_of_the_guests_own() -> None:
     assert leftovers(image(**{"/etc/resolv.conf": "nameserver 127.0.0.53\nnameserver ::1\n"})) == []
 
@@ -167,6 +175,7 @@ def test_an_answer_file_of_elements_is_no_leftover_where_setup_will_read_it() ->
 # -- clean-shutdown
 DIRTY = Filesystem("/dev/sdc1", "ext4", "", "/", State(False, "its journal must be replayed (needs_recovery)"))
 ESP = Filesystem("/dev/sdc15", "vfat", "UEFI", "/boot/efi", State(False, "its boot sector says dirty"))
+XFS = Filesystem("/dev/sdc2", "xfs", "", "/srv", State(None, "there is no xfs_logprint"))
 MUTE = Filesystem("/dev/sdc1", "zfs", "", "/", State(None, "zfs does not say whether it is clean"))
 
 
@@ -185,7 +194,9 @@ MUTE = Filesystem("/dev/sdc1", "zfs", "", "/", State(None, "zfs does not say whe
             "not every filesystem is clean: /boot/efi: its boot sector says dirty",
         ),
         ((), Outcome.FAILED, "no root filesystem is found on the disk any more"),
-        ((MUTE,), Outcome.NOT_RUN, "the root filesystem can't be judged: zfs does not say whether it is clean"),
+        ((MUTE,), Outcome.NOT_RUN, "not every filesystem can be judged: /: zfs does not say whether it is clean"),
+        ((CLEAN, XFS), Outcome.NOT_RUN, "not every filesystem can be judged: /srv: there is no xfs_logprint"),
+        ((CLEAN, replace(XFS, path="")), Outcome.PASSED, ""),
     ],
 )
 def test_clean_shutdown(filesystems: tuple[Filesystem, ...], outcome: Outcome, reason: str) -> None:
