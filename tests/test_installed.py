@@ -44,7 +44,7 @@ class Guest:
 
 
 def installed(guest: Guest) -> Installed:
-    return Installed(guest)  # type: ignore[arg-type] # as much of a target as it takes
+    return Installed(guest)  # as much of a target as it takes
 
 
 def test_dpkg() -> None:

@@ -194,7 +194,7 @@ class TestRequestedNames:
 
     def test_options(self, catalog: Catalog) -> None:
         def asked(**options: object) -> str:
-            return " ".join(requested_names(Settings(elements=("penguin", "vm"), **options), catalog))  # type: ignore[arg-type]
+            return " ".join(requested_names(Settings(elements=("penguin", "vm"), **options), catalog))
 
         assert asked(skip_base=True, arch="amd64") == "penguin vm block-device-mbr"
         assert asked(arch="arm64") == asked(arch="aarch64") == "base penguin vm block-device-efi"
@@ -234,8 +234,8 @@ def outcome_of_dib(asked: list[str], elements: dict[str, tuple[set[str], set[str
     element_dependencies.logger.disabled = True
 
     class Shuffled(frozenset[str]):
-        def __sub__(self, other: object) -> list[str]:  # type: ignore[override]
-            left = sorted(frozenset.__sub__(self, other))  # type: ignore[operator]
+        def __sub__(self, other: object) -> list[str]:
+            left = sorted(frozenset.__sub__(self, other))
             random.Random(f"{seed} {left}").shuffle(left)
             return left
 

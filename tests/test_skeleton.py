@@ -114,7 +114,7 @@ def test_names_that_are_none(name: str) -> None:
 )
 def test_what_no_element_could_have(wanted: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Skeleton("web", **wanted)  # type: ignore[arg-type] - one field at a time
+        Skeleton("web", **wanted)
 
 
 @pytest.mark.parametrize("kind", ["directory", "file", "broken link"])

@@ -33,7 +33,7 @@ class Build:
             through=through,
             scratch=self.build / "caught",
             events=Events(self._hear),
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     def _hear(self, event: Event) -> None:

@@ -127,7 +127,7 @@ def _cut(after: int) -> Trick:
             sent += len(part)
             return write(part)
 
-        handler.wfile.write = limited  # type: ignore[method-assign,assignment]
+        handler.wfile.write = limited
         honest(handler, content)
 
     return trick

@@ -201,7 +201,7 @@ def test_gc_by_age(layers: Run, store: Store) -> None:
 
 
 def test_gc_leaves_a_lock_that_is_held(layers: Run, store: Store) -> None:
-    with store.session() as session, session.flight("0" * 40, waiting=lambda: None) as _:  # type: ignore[union-attr]
+    with store.session() as session, session.flight("0" * 40, waiting=lambda: None) as _:
         layers("gc")
         assert [path.name for path in (store.directory / "locks").iterdir()] == [f"{'0' * 40}.lock"]
         assert session.directory.is_dir()

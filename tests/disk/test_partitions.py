@@ -152,7 +152,7 @@ def test_partitions_never_overlap_nor_leave_the_disk(label: str, sizes: list[int
     for before, after in itertools.pairwise(places):
         assert before.start + before.length <= after.start
     for one in places:
-        assert one.start % what.table.align == 0  # type: ignore[union-attr]
+        assert one.start % what.table.align == 0
         assert one.length > 0
     end = places[-1].start + places[-1].length
     assert size - 3 * MIB < end <= size - MIB

@@ -63,7 +63,7 @@ def test_percentages() -> None:
     ],
 )
 def test_the_size_of_a_finished_image(kib: int, arguments: dict[str, int]) -> None:
-    assert dib_size_kib(911361, **arguments) == kib // 64 * 64  # type: ignore[arg-type]
+    assert dib_size_kib(911361, **arguments) == kib // 64 * 64
 
 
 def test_shown() -> None:

@@ -48,7 +48,7 @@ def record(name: str = "10-a", parent: str = BASE, backing: str | None = None, *
         "target": "host",
         "engine": "0.1.0",
     }
-    return Record(**{**values, **changed})  # type: ignore[arg-type]
+    return Record(**{**values, **changed})
 
 
 def keys(*names: str, parent: str = BASE) -> list[str]:

@@ -258,7 +258,7 @@ def replaced(members: Members, name: str, data: bytes) -> None:
     members[number] = member(full, data)
 
     def resize(manifest: dict[str, object]) -> None:
-        for one in manifest["members"]:  # type: ignore[attr-defined]
+        for one in manifest["members"]:
             if one["name"] == full:
                 one["size"] = len(data)
 
@@ -407,7 +407,7 @@ def test_killed_at_every_point(store: Store, tmp_path: Path) -> None:
     while True:
         directory = tmp_path / f"at-{point}" / "layers"
         there = Store.open(directory)
-        ended = run_and_kill_at(point, lambda there=there: take(there, path))  # type: ignore[misc]
+        ended = run_and_kill_at(point, lambda there=there: take(there, path))
         later = Store.open(directory)
         assert list(later.places.builds.iterdir()) == []
         known = [key for key in made if later.record(key)]

@@ -21,7 +21,7 @@ def at_every_point(template: Path, work: Callable[[Store], object], check: Calla
         directory = template.with_name(f"{template.name}-{point}")
         shutil.copytree(template, directory)
         store = Store.open(directory)
-        ended = run_and_kill_at(point, lambda store=store: work(store))  # type: ignore[misc]
+        ended = run_and_kill_at(point, lambda store=store: work(store))
         later = Store.open(directory)
         assert list(later.places.builds.iterdir()) == []
         check(later, ended)
@@ -135,7 +135,7 @@ def test_merge_after_a_killed_one(store: Store, tmp_path: Path) -> None:
             shutil.copytree(store.directory, directory)
             half = Store.open(directory)
             before = half.places.layer(third).stat().st_ino
-            run_and_kill_at(point, lambda half=half: work(half))  # type: ignore[misc]
+            run_and_kill_at(point, lambda half=half: work(half))
             there = half.record(third)
             if there is not None and there.pending and (half.places.layer(third).stat().st_ino != before) == replaced:
                 return Store.open(directory)

@@ -217,7 +217,7 @@ def test_flight_waits_for_the_other(store: Store) -> None:
         done = threading.Event()
 
         def wait() -> None:
-            with two.flight(key, waiting=lambda: told.append("two")) as _:  # type: ignore[union-attr]
+            with two.flight(key, waiting=lambda: told.append("two")) as _:
                 done.set()
 
         thread = threading.Thread(target=wait)
@@ -247,7 +247,7 @@ def test_flight_ends_with_the_last_that_inherited_it(store: Store) -> None:
             done = threading.Event()
 
             def wait() -> None:
-                with session.flight(key, waiting=lambda: told.append(1)) as _:  # type: ignore[union-attr]
+                with session.flight(key, waiting=lambda: told.append(1)) as _:
                     done.set()
 
             thread = threading.Thread(target=wait)
@@ -291,7 +291,7 @@ def test_what_a_killed_build_left_is_swept(store: Store) -> None:
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
+        process.stdout.close()
     Store.open(store.directory)
     assert list((store.directory / "builds").iterdir()) == []
 
@@ -304,7 +304,7 @@ def test_use_holds_for_as_long_as_the_build_lives(store: Store) -> None:
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
+        process.stdout.close()
     assert running.used(store.places.builds) == set()
 
 

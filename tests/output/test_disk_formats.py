@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(disk: Chain, *types: str, **more: object) -> list[Path]:
-    settings = Settings(image_types=types, **more)  # type: ignore[arg-type] # any of them
+    settings = Settings(image_types=types, **more)
     output.check_output(settings)
     return output.write_all(disk, settings, Events())
 

@@ -56,7 +56,7 @@ def opener(tree: Path) -> OpenTree:
 
 
 def write(tree: Path | OpenTree, *types: str, events: Events | None = None, **more: object) -> list[Path]:
-    settings = Settings(image_types=types, **more)  # type: ignore[arg-type] # any of them
+    settings = Settings(image_types=types, **more)
     output.check_output(settings)
     opened = opener(tree) if isinstance(tree, Path) else tree
     return output.write_all(Chain(()), settings, events or Events(), tree=opened)

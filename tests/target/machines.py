@@ -66,5 +66,5 @@ def _guestfs(disk: Disk, directory: Path, memory: int) -> GuestfsTarget:
 @contextmanager
 def running_disk(directory: Path, **options: object) -> Iterator[Disk]:
     """A disk as :meth:`Disk.create` makes it, with a storage daemon of its own."""
-    with serving(directory) as daemon, Disk.create(daemon, directory, **options) as disk:  # type: ignore[arg-type]
+    with serving(directory) as daemon, Disk.create(daemon, directory, **options) as disk:
         yield disk

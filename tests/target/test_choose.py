@@ -89,7 +89,7 @@ def test_a_target_of_a_third_party_is_left_alone(machine: dict[str, str]) -> Non
 
 def test_unknown_target(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown target 'nothing'"):
-        open_target("nothing", None, tmp_path, Settings(), Events())  # type: ignore[arg-type]  # never reached
+        open_target("nothing", None, tmp_path, Settings(), Events())  # never reached
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_a_kernel_that_forbids_growth_is_no_reason_to_kill_the_step(tmp_path: Pa
         watcher.start()
         assert target.run_host(["sleep", "1"], env=dict(os.environ), output=lambda chunk: None) == 0
         watcher.join()
-        assert "--image-size" in str(failed[0].hint)  # type: ignore[attr-defined]
+        assert "--image-size" in str(failed[0].hint)
 
 
 @pytest.mark.parametrize("label", ["mbr", "gpt", None])

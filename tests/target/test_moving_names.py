@@ -37,5 +37,5 @@ def test_volume_groups_of_one_name_are_told_apart() -> None:
         Mount("/dev/vg2/var", "/var", "xfs"),
         Mount("/dev/sda1", "/boot", "xfs"),
     ]
-    found = moving.free_names(Runner(), parse(ROOT_ON_LVM, source="x"), mounts)  # type: ignore[arg-type]
+    found = moving.free_names(Runner(), parse(ROOT_ON_LVM, source="x"), mounts)
     assert [mount.device for mount in found] == ["/dev/vg-of-base/root", "/dev/vg2/var", "/dev/sda1"]

@@ -19,7 +19,7 @@ exit 85
 
 
 @pytest.fixture
-def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Puts a fake qemu on PATH that does as told under each accelerator."""
     monkeypatch.setattr(probe.platform, "machine", lambda: "x86_64")
     directory = tmp_path / "bin"
@@ -42,14 +42,14 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_good_kvm(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_good_kvm(qemu) -> None:
     qemu(tcg="exec sleep 5", kvm=":")
     verdict = race()
     assert verdict.works
     assert "KVM ran the test" in verdict.reason
 
 
-def test_kvm_that_crawls(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_kvm_that_crawls(qemu) -> None:
     qemu(tcg="sleep 0.1", kvm="sleep 3")
     started = time.monotonic()
     verdict = race()
@@ -58,12 +58,12 @@ def test_kvm_that_crawls(qemu) -> None:  # type: ignore[no-untyped-def]
     assert time.monotonic() - started < 2.5  # it is not waited for
 
 
-def test_kvm_that_fails_at_once(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_kvm_that_fails_at_once(qemu) -> None:
     qemu(tcg="sleep 3", kvm="exit 1")
     assert race() == Verdict(False, "KVM could not run the test")
 
 
-def test_everything_hangs(qemu, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_everything_hangs(qemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_HARD_LIMIT", 0.5)
     qemu(tcg="exec sleep 60", kvm="exec sleep 60")
     started = time.monotonic()
@@ -82,7 +82,7 @@ def test_other_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not race().works
 
 
-def test_verdict_is_remembered_until_the_next_boot(  # type: ignore[no-untyped-def]
+def test_verdict_is_remembered_until_the_next_boot(
     qemu, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache" / "kvm.json"
@@ -98,14 +98,14 @@ def test_verdict_is_remembered_until_the_next_boot(  # type: ignore[no-untyped-d
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"boot_id": 1', '{"boot_id": "BOOT", "odd": true}'])
-def test_broken_cache_is_no_verdict(qemu, device: Path, tmp_path: Path, content: str) -> None:  # type: ignore[no-untyped-def]
+def test_broken_cache_is_no_verdict(qemu, device: Path, tmp_path: Path, content: str) -> None:
     cache = tmp_path / "kvm.json"
     cache.write_text(content.replace("BOOT", probe.BOOT_ID.read_text().strip()))
     qemu(tcg="exec sleep 5", kvm=":")
     assert kvm_works({}, cache).works
 
 
-def test_cache_that_can_not_be_written(qemu, device: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_cache_that_can_not_be_written(qemu, device: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     qemu(tcg="exec sleep 5", kvm=":")
     assert kvm_works({}, tmp_path / "file" / "kvm.json").works
