@@ -65,7 +65,17 @@ CENTOS7 = Distribution(
 DEBIAN = Distribution("debian", "debian", "bookworm", "debian", {"/etc/os-release": "ID=debian\nVERSION_ID=12\n"})
 UBUNTU = Distribution(
     *("ubuntu", "ubuntu", "plucky", "debian"),
-    {"/etc/os-release": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="25.04"\n'},
+    {
+        "/etc/os-release": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="25.04"\n',
+        "/etc/default/grub": (
+            "GRUB_DEFAULT=0\nGRUB_TIMEOUT_STYLE=hidden\nGRUB_TIMEOUT=0\n"
+            'GRUB_CMDLINE_LINUX_DEFAULT="quiet splash"\nGRUB_CMDLINE_LINUX=""\n'
+        ),
+        "/etc/default/grub.d/50-cloudimg-settings.cfg": (
+            "# of the cloud image\n\nGRUB_RECORDFAIL_TIMEOUT=0\n\nGRUB_TIMEOUT=0\n\n"
+            'GRUB_CMDLINE_LINUX_DEFAULT="console=tty1 console=ttyS0"\n\nGRUB_TERMINAL=console\n'
+        ),
+    },
     services=NEW_CLOUD_INIT,
 )
 STREAM = Distribution("stream", "centos", "9-stream", "redhat", _rpm("centos", "9-stream"))
@@ -96,6 +106,13 @@ def on_each(*distributions: Distribution) -> pytest.MarkDecorator:
     """Parametrize a test with ``distribution``: those given, or all."""
     chosen = distributions or ALL
     return pytest.mark.parametrize("distribution", chosen, ids=[distribution.id for distribution in chosen])
+
+
+def grub_settings(guest: Guest) -> dict[str, str]:
+    """What settings of a guest's GRUB end up as, from the files that Ubuntu's grub-mkconfig reads, in its order."""
+    read = 'set -ea; . /etc/default/grub; for f in /etc/default/grub.d/*.cfg; do [ ! -e "$f" ] || . "$f"; done; env'
+    lines = guest.run("/bin/sh", "-c", read).stdout.splitlines()
+    return dict(line.split("=", 1) for line in lines if line.startswith("GRUB_"))
 
 
 def everything(guest: Guest) -> dict[str, tuple[int, str]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .distributions import UBUNTU, grub_settings, twice
+
 if TYPE_CHECKING:
     from .conftest import Guest
 
@@ -214,6 +216,75 @@ def test_menu_settings(grub: Guest) -> None:
     assert settings(grub)["GRUB_TIMEOUT_STYLE"] == "hidden"
 
 
+# -- what is set beside /etc/default/grub
+
+DROP_IN = "/etc/default/grub.d/50-cloudimg-settings.cfg"
+PARTUUID = "/etc/default/grub.d/40-force-partuuid.cfg"
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["own-disk", "moved"])
+def test_the_cloud_image_of_ubuntu(grub: Guest, moved: bool) -> None:
+    UBUNTU.lay(grub)
+    grub.write(PARTUUID, "# starts without an initramfs\nGRUB_FORCE_PARTUUID=0ld\n")
+    moving = {"DIB_BASE_IMAGE_MOVED": "1"} if moved else {}
+    twice(grub, HOOK, DIB_BASE_IMAGE="/base.qcow2", DIB_GRUB_TIMEOUT="7", DIB_GRUB_TIMEOUT_STYLE="countdown", **moving)
+    assert grub_settings(grub) == {
+        "GRUB_DEFAULT": "0",
+        "GRUB_DEVICE": "LABEL=cloudimg-rootfs",
+        "GRUB_DISABLE_LINUX_UUID": "true",
+        "GRUB_TIMEOUT": "7",
+        "GRUB_TIMEOUT_STYLE": "countdown",
+        "GRUB_TERMINAL": "serial console",
+        "GRUB_SERIAL_COMMAND": "serial --speed=115200 --unit=0 --word=8 --parity=no --stop=1",
+        "GRUB_GFXPAYLOAD_LINUX": "auto",
+        "GRUB_CMDLINE_LINUX": "",
+        "GRUB_CMDLINE_LINUX_DEFAULT": ARGUMENTS,
+        "GRUB_RECORDFAIL_TIMEOUT": "0",
+        **({} if moved else {"GRUB_FORCE_PARTUUID": "0ld"}),
+    }
+    assert command_line(grub)[-6:] == ARGUMENTS.split()
+    assert grub.read(DROP_IN) == "# of the cloud image\n\nGRUB_RECORDFAIL_TIMEOUT=0\n\n\n\n"
+    assert grub.read(PARTUUID).startswith("# starts without an initramfs\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("export GRUB_TIMEOUT=0\nGRUB_TIMEOUT_MORE=1\n", "GRUB_TIMEOUT_MORE=1\n"),
+        ("if true; then\n  GRUB_TIMEOUT=0\nfi\n", "if true; then\n  :\nfi\n"),
+        ("\texport  GRUB_TIMEOUT=0 # why\n", "\t:\n"),
+        ('GRUB_CMDLINE_LINUX_DEFAULT="a \\\n b"\nX=1\n', "X=1\n"),
+        ("#GRUB_TIMEOUT=0\nX=GRUB_TIMEOUT=0\n", "#GRUB_TIMEOUT=0\nX=GRUB_TIMEOUT=0\n"),
+        ("GRUB_TIMEOUT=$GRUB_TIMEOUT_MORE\n", ""),
+    ],
+)
+def test_assignments_elsewhere_go(grub: Guest, text: str, left: str) -> None:
+    drop_in = grub.write("/etc/default/grub.d/x.cfg", text)
+    (grub.root / "etc/default/grub.d/directory.cfg").mkdir()
+    twice(grub, HOOK)
+    assert drop_in.read_text() == left
+    assert grub_settings(grub)["GRUB_TIMEOUT"] == "5"
+    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"] == ARGUMENTS
+
+
+@pytest.mark.parametrize("value", ["$GRUB_CMDLINE_LINUX_DEFAULT", "${GRUB_CMDLINE_LINUX_DEFAULT:-}"])
+def test_what_adds_to_the_command_line_stays(grub: Guest, value: str) -> None:
+    """As a package for kernel dumps has it."""
+    text = f'GRUB_CMDLINE_LINUX_DEFAULT="{value} crashkernel=192M"\n'
+    drop_in = grub.write("/etc/default/grub.d/kdump-tools.cfg", text)
+    twice(grub, HOOK)
+    assert drop_in.read_text() == text
+    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"] == f"{ARGUMENTS} crashkernel=192M"
+
+
+def test_without_a_serial_console_on_ubuntu(grub: Guest) -> None:
+    UBUNTU.lay(grub)
+    twice(grub, HOOK, DIB_BOOTLOADER_USE_SERIAL_CONSOLE="False", DIB_BOOTLOADER_VIRTUAL_TERMINAL="tty1")
+    assert grub_settings(grub)["GRUB_TERMINAL"] == "console"
+    assert "console=ttyS0" not in " ".join(grub_settings(grub).values())
+    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"].startswith("console=tty1 ")
+
+
 ARGUMENTS = "console=tty0 console=ttyS0,115200 no_timer_check nofb nomodeset gfxpayload=text"
 
 
@@ -281,3 +352,14 @@ def test_console_with_the_bootloader(grub: Guest) -> None:
     assert BOTH in line
     assert "quietly=no" in line
     assert not re.search(r"rhgb|quiet( |$)", line)
+
+
+def test_console_with_the_bootloader_on_ubuntu(grub: Guest) -> None:
+    grub.merge("console")
+    UBUNTU.lay(grub)
+    grub.variables["IMAGE_ELEMENT"] = "base bootloader console ubuntu vm"
+    twice(grub, CONSOLE, HOOK, CONFIGURATION)
+    assert grub_settings(grub)["GRUB_TERMINAL"] == "serial console"
+    assert grub_settings(grub)["GRUB_CMDLINE_LINUX"] == ""
+    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"] == f"{BOTH} no_timer_check nofb nomodeset gfxpayload=text"
+    assert " ".join(command_line(grub)).count("console=") == 2

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .distributions import ALPINE, CENTOS7, DEBIAN, OPENSUSE, Distribution, on_each, twice
+from .distributions import ALPINE, CENTOS7, DEBIAN, OPENSUSE, UBUNTU, Distribution, grub_settings, on_each, twice
 
 if TYPE_CHECKING:
     from .conftest import Guest
@@ -22,6 +22,7 @@ MENU = (
 MKCONFIG = """
 case "$*" in *--help*) echo "$HELP"; exit 0;; esac
 . /etc/default/grub
+for f in /etc/default/grub.d/*.cfg; do [ ! -f "$f" ] || . "$f"; done
 cp /etc/default/grub /opt/settings-then
 echo "${0##*/}: $(cat /boot/*/device.map 2> /dev/null)" > /opt/map-then
 [ -z "${BROKEN:-}" ] || exit 1
@@ -183,6 +184,64 @@ def test_settings_of_cloud_images_beside_the_others(guest: Guest) -> None:
     twice(guest, SETTINGS)
     assert guest.read("/etc/default/grub.d/50-cloud.cfg") == '# quiet\nGRUB_CMDLINE_LINUX_DEFAULT="a"\n'
     assert guest.read("/etc/kernel/cmdline") == f"root=UUID=1 ro {BOTH}\n"
+
+
+def test_the_cloud_image_of_ubuntu(guest: Guest) -> None:
+    guest.merge("console")
+    UBUNTU.lay(guest)
+    guest.variables |= {"IMAGE_ELEMENT": "base console ubuntu", "IMAGE_BLOCK_DEVICE": "/dev/loop7"}
+    guest.write("/boot/grub/grub.cfg", "search --set=root 1\n\tlinux /vmlinuz root=UUID=1 ro console=tty1\n")
+    guest.fake("grub-mkconfig", MKCONFIG)
+    twice(guest, SETTINGS, CONFIGURATION)
+    assert grub_settings(guest) == {
+        "GRUB_DEFAULT": "0",
+        "GRUB_TIMEOUT": "0",
+        "GRUB_TIMEOUT_STYLE": "hidden",
+        "GRUB_RECORDFAIL_TIMEOUT": "0",
+        "GRUB_CMDLINE_LINUX": BOTH,
+        "GRUB_CMDLINE_LINUX_DEFAULT": "",
+        "GRUB_TERMINAL": "console serial",
+        "GRUB_SERIAL_COMMAND": "serial --speed=115200 --unit=0 --word=8 --parity=no --stop=1",
+    }
+    assert guest.read("/boot/grub/grub.cfg") == menu()
+
+
+@pytest.mark.parametrize(
+    ("defaults", "drop_in", "left", "ends_up"),
+    [
+        ("GRUB_CMDLINE_LINUX=a", "GRUB_CMDLINE_LINUX=b", f'GRUB_CMDLINE_LINUX="b {BOTH}"', f"b {BOTH}"),
+        ("", "  export GRUB_CMDLINE_LINUX='b quiet'", f"  export GRUB_CMDLINE_LINUX='b {BOTH}'", f"b {BOTH}"),
+        (
+            "GRUB_CMDLINE_LINUX=a",
+            'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX b"',
+            'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX b"',
+            f"a {BOTH} b",
+        ),
+        (
+            'GRUB_CMDLINE_LINUX=a\nexport GRUB_CMDLINE_LINUX="${GRUB_CMDLINE_LINUX} c"',
+            "GRUB_DEFAULT=0",
+            "GRUB_DEFAULT=0",
+            f"a {BOTH} c",
+        ),
+        ('GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX a"', "GRUB_DEFAULT=0", "GRUB_DEFAULT=0", f" a {BOTH}"),
+    ],
+)
+def test_the_consoles_are_where_they_count(guest: Guest, defaults: str, drop_in: str, left: str, ends_up: str) -> None:
+    base_image(guest, DEBIAN, f"{defaults}\n")
+    guest.write("/etc/default/grub.d/x.cfg", f"{drop_in}\n")
+    twice(guest, SETTINGS)
+    assert guest.read("/etc/default/grub.d/x.cfg") == f"{left}\n"
+    assert grub_settings(guest)["GRUB_CMDLINE_LINUX"] == ends_up
+
+
+def test_the_terminal_of_grub_is_set_in_one_place(guest: Guest) -> None:
+    base_image(guest, DEBIAN, "if true; then\n  export GRUB_TERMINAL_OUTPUT=gfxterm\nfi\n")
+    drop_in = guest.write("/etc/default/grub.d/x.cfg", "export GRUB_TERMINAL=console # why\nGRUB_DEFAULT=1\n")
+    twice(guest, SETTINGS)
+    assert drop_in.read_text() == "GRUB_DEFAULT=1\n"
+    assert guest.read("/etc/default/grub").startswith("if true; then\n  :\nfi\n")
+    assert grub_settings(guest)["GRUB_TERMINAL"] == "console serial"
+    assert "GRUB_TERMINAL_OUTPUT" not in grub_settings(guest)
 
 
 def test_extlinux_of_alpine(guest: Guest) -> None:
