@@ -34,6 +34,15 @@ def test_every_page_that_the_readme_names_is_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_the_rooms_of_the_architecture_are_there_once() -> None:
+    rooms = (ROOT / "docs" / "architecture.rst").read_text().partition("The rooms\n")[2]
+    table = re.split(r"^=+ =+\n", rooms, flags=re.MULTILINE)[1]
+    named = re.findall(r"^``([^`]+)``", table, re.MULTILINE)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert sorted(named) == sorted(set(named))
+
+
 def test_the_install_page_names_every_debian_package() -> None:
     """But those that every Debian has."""
     lines = (ROOT / "tools" / "debian-packages").read_text().splitlines()
