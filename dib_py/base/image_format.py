@@ -11,9 +11,10 @@ import shlex
 from pathlib import Path
 
 from dib_py.disk.image import refuse_references
-from dib_py.errors import BaseError, DibError
+from dib_py.errors import BaseError, DibError, HostError
 from dib_py.process import CommandFailed, run
 
+_IN_USE = 'Failed to get shared "write" lock'  # qemu-img of an image that another qemu has open for writing
 PREFIX = 0x10200  # bytes that detection looks at: up to the superblock of btrfs
 
 WIM = b"MSWIM\0\0\0"
@@ -96,14 +97,22 @@ def _impression(prefix: bytes) -> str:
 
 
 def examine(path: Path) -> tuple[str, int]:
-    """Format and virtual size (bytes) of an image file; BaseError unless it is whole and refers to no other file."""
+    """Format and virtual size (bytes) of an image file; BaseError unless it is whole and refers to no other file.
+
+    HostError for one that somebody writes, which is nothing that is wrong with it.
+    """
+    file = path.absolute()  # a name such as nbd:x alone is an address to qemu
     try:
         found = detect(read_prefix(path))
         refuse_references(path, found)
-        info = json.loads(run([*_LIMITS, "qemu-img", "info", "--output=json", "-f", found, path], timeout=60))
+        info = json.loads(run([*_LIMITS, "qemu-img", "info", "--output=json", "-f", found, file], timeout=60))
     except CommandFailed as error:
+        if _IN_USE in error.output:
+            raise HostError("the image is in use: another program writes it", where=str(path)) from error
         why = error.output.strip().splitlines()[-1:] or ["qemu-img can't read it"]
         raise BaseError(f"is no whole {found} image: {why[0]}", where=str(path)) from error
+    except HostError:
+        raise
     except DibError as error:
         raise BaseError(error.message, hint=error.hint, where=str(path)) from error
     if info.get("format-specific", {}).get("data", {}).get("corrupt") or info.get("dirty-flag"):
@@ -120,7 +129,7 @@ def _check_whole(path: Path) -> None:
     Without this, a hole reads as zeros or as an error in the middle of the build.
     """
     try:
-        run([*_LIMITS, "qemu-img", "check", "--output=json", "-f", "qcow2", path], timeout=60)
+        run([*_LIMITS, "qemu-img", "check", "--output=json", "-f", "qcow2", path.absolute()], timeout=60)
     except CommandFailed as error:
         if error.returncode == _CORRUPTIONS:
             raise BaseError(

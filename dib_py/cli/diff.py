@@ -1,6 +1,7 @@
 """``dib-py diff BASE IMAGE``: what was changed between two images, without running or changing anything of them.
 
-Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 for trouble.
+Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 for trouble, such as files that
+can't be seen.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from dib_py.cli.options import parse
+from dib_py.cli.looking import looking_settings
 from dib_py.inside.difference import compare, to_json
 from dib_py.inside.difference_text import lines
 from dib_py.inside.guests import find
@@ -28,9 +29,10 @@ def command(base: Path, image: Path, as_json: bool) -> int:
     """Say how IMAGE differs from BASE: files, registry and boot configuration of Windows, packages of Linux.
 
     Nobody needs to vouch for the images: each is looked at in an appliance of its own, and both stay as they are. The
-    exit code is 0 if nothing differs, 1 if something does, and 2 if that can't be found out.
+    exit code is 0 if nothing differs, 1 if something does, and 2 if that can't be found out, as where no difference is
+    seen but not all files are.
     """
-    settings = parse([], os.environ)
+    settings = looking_settings(os.environ)
     for one in (base, image):
         check(one)
     with ending_in_order(), opened(base, settings) as old:
@@ -42,4 +44,6 @@ def command(base: Path, image: Path, as_json: bool) -> int:
     else:
         for line in lines(found):
             click.echo(line)
-    return 0 if found.is_empty else DIFFERENT
+    if not found.is_empty:
+        return DIFFERENT
+    return TROUBLE if any(found.unseen) else 0

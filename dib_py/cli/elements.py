@@ -20,7 +20,7 @@ from dib_py.element import WINDOWS, Catalog, split_elements_path
 from dib_py.readme import Variable
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(name: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dib_py.cli.options import parse
+from dib_py.cli.looking import looking_settings
 from dib_py.inside.opening import ending_in_order, opened
 from dib_py.inside.report import look
 from dib_py.inside.report_text import text
@@ -22,6 +22,6 @@ def command(image: Path, as_json: bool) -> None:
     Nobody needs to vouch for the image: it is looked at in the libguestfs appliance, nothing of it is run, and it stays
     as it is.
     """
-    with ending_in_order(), opened(image, parse([], os.environ)) as found:
+    with ending_in_order(), opened(image, looking_settings(os.environ)) as found:
         report = look(found)
     click.echo(report.json() if as_json else text(report))

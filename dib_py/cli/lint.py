@@ -13,9 +13,16 @@ from dib_py.lint.formats import FORMATS
 from dib_py.render.measures import count_of
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", metavar="WHAT...", nargs=-1)
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="how findings are told",
+)
 @click.option(
     "--together",
     "combinations",

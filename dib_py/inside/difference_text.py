@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dib_py.inside.changes import FileChange
 from dib_py.inside.difference import Difference
+from dib_py.inside.escaped import escaped
 from dib_py.inside.trees import Entry
 from dib_py.render.measures import size
 from dib_py.windows.boot_changes import BootChange
@@ -26,6 +27,10 @@ _KINDS = {
 
 def lines(found: Difference) -> Iterator[str]:
     """Block after block; nothing where nothing differs."""
+    return map(escaped, _lines(found))
+
+
+def _lines(found: Difference) -> Iterator[str]:
     if found.packages:
         yield "packages"
         for package in found.packages:

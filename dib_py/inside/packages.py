@@ -26,8 +26,8 @@ class Files(Protocol):
 class Packages:
     """``versions`` are by name, with the architecture where the ``manager`` has packages of several.
 
-    A package that is there in several versions, such as a kernel, has them all: see :func:`joined`. ``is_read`` is False
-    for a database that can't be read here.
+    A package that is there in several versions, such as a kernel, has them all: see :func:`joined`. ``is_read`` is
+    False for a database that can't be read here.
     """
 
     manager: str

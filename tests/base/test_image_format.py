@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dib_py.base.image_format import PREFIX, compression, detect, examine, read_prefix
-from dib_py.errors import BaseError
+from dib_py.errors import BaseError, HostError
 
 
 def at(offset: int, data: bytes) -> bytes:
@@ -114,6 +114,36 @@ def test_a_damaged_image(image: bytes, tmp_path: Path) -> None:
     path.write_bytes(marked)
     with pytest.raises(BaseError, match="is a damaged qcow2 image"):
         examine(path)
+
+
+@pytest.mark.parametrize("name", ["a:b.qcow2", "nbd:x.qcow2", "json:{}.qcow2"])
+def test_a_name_is_no_address(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(tmp_path / name), "1M"], check=True)
+    assert examine(Path(name)) == ("qcow2", 1024**2)
+
+
+def test_an_image_that_is_being_written_is_not_called_broken(tmp_path: Path) -> None:
+    path = tmp_path / "image.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"], check=True)
+    with subprocess.Popen(["qemu-io", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdin is not None and writer.stdout is not None
+        writer.stdin.write(b"read 0 512\n")
+        writer.stdin.flush()
+        writer.stdout.readline()  # it is open, and locked
+        with pytest.raises(HostError, match="is in use: another program writes it"):
+            examine(path)
+        writer.stdin.close()
+        writer.stdout.read()
+
+
+def test_a_machine_that_can_not_look_says_nothing_of_the_image(
+    image: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "image.qcow2").write_bytes(image)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="is not installed"):
+        examine(tmp_path / "image.qcow2")
 
 
 def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from dib_py.cli import main
+from dib_py.cli import diff, main
 from dib_py.inside import opening
+from dib_py.inside.difference import Difference, PackageChange
 
 
 def made(kind: str, directory: Path) -> Path:
@@ -64,6 +67,37 @@ def test_both_images_of_a_diff_are_checked_first(
     assert main(["diff", str(disk), str(tmp_path / "missing.qcow2")], "dib-py") == 2
     assert "missing.qcow2: the image does not exist" in capsys.readouterr().err
     assert launched == []
+
+
+def test_what_is_set_for_builds_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DIB_IMAGE_SIZE", "abc")
+    assert main(["inspect", str(tmp_path / "missing")], "dib-py") == 1
+    assert "missing: the image does not exist" in capsys.readouterr().err
+
+
+@contextmanager
+def phony(path: Path, settings: object) -> Iterator[Path]:
+    yield path
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (Difference(), 0),
+        (Difference(unseen=(1, 0)), 2),
+        (Difference(unseen=(1, 0), packages=(PackageChange("a", "", "1"),)), 1),
+    ],
+)
+def test_what_was_not_seen_is_not_called_the_same(
+    found: Difference, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diff, "check", lambda path: None)
+    monkeypatch.setattr(diff, "opened", phony)
+    monkeypatch.setattr(diff, "find", lambda image: image)
+    monkeypatch.setattr(diff, "compare", lambda base, image: found)
+    assert main(["diff", "a", "b"], "dib-py") == code
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
