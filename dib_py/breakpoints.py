@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from dib_py.checkpoints import Checkpoints
 from dib_py.errors import DibError
 from dib_py.isolation import Worker
-from dib_py.phases import Phase, Side
+from dib_py.phases import AFTER_ERROR, Phase, Side
 from dib_py.target import Target
-
-AFTER_ERROR = "after-error"
 
 
 class Breakpoints:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+
+from dib_py.errors import UsageError, nearest
 
 
 class Side(Enum):
@@ -47,4 +50,16 @@ PHASES = (
     CLEANUP,
 )
 
+AFTER_ERROR = "after-error"
+STOPS = (*(f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")), AFTER_ERROR)
+
 BY_DIRECTORY = {phase.directory: phase for phase in PHASES}
+
+
+def check_stops(points: Iterable[str], where: str = "a break point") -> None:
+    """Raise UsageError for a point that no build reaches; ``where`` is the option or variable that names it."""
+    for point in points:
+        if point not in STOPS:
+            meant = nearest(point, STOPS)
+            hint = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(STOPS)}"
+            raise UsageError(f"{where} names no point of a build: '{point}'", hint=hint)

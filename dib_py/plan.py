@@ -23,10 +23,10 @@ from dib_py.distributions import refuse_foreign
 from dib_py.element import WINDOWS, Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
 from dib_py.epoch import find as find_epoch
-from dib_py.errors import FileError, UsageError, nearest
+from dib_py.errors import FileError, UsageError
 from dib_py.extensions import OF_FILES, extension, misleading
 from dib_py.hooks import ALLOWED_NAMES, MergedHooks, merge
-from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase
+from dib_py.phases import INSTALL, PHASES, POST_INSTALL, Phase, check_stops
 from dib_py.resolve import NoOperatingSystem, Resolution, requested_names, resolve
 from dib_py.secrets import Mask
 from dib_py.settings import Settings
@@ -177,6 +177,7 @@ def make_plan(
     ``secret`` is the layer store's key, with which secrets enter the keys of steps; ``epoch`` says how fresh packages
     are to be, by default what the settings say. Without ``keyed`` the steps have no keys. Raises DibError.
     """
+    check_stops(settings.breakpoints)
     catalog = Catalog.load(settings.elements_path) if catalog is None else catalog
     try:
         plan = _plan(settings, catalog, epoch or find_epoch(settings, None))
@@ -341,8 +342,3 @@ def _warnings(plan: Plan, catalog: Catalog) -> Iterator[str]:
     if plan.layout is not None:
         yield from plan.layout.warnings
         yield from _boot_warnings(plan, plan.layout)
-    names = [f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")] + ["after-error"]
-    for point in plan.settings.breakpoints:
-        if point not in names:
-            meant = nearest(point, names, 1)
-            raise UsageError(f"unknown break point '{point}'", hint=f"did you mean {meant[0]}?" if meant else "")

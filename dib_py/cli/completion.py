@@ -15,8 +15,9 @@ import click
 
 from dib_py.cli import SUBCOMMANDS
 from dib_py.cli.options import ONE_OFFS
-from dib_py.cli.values import BREAKPOINTS, CHECKSUMS
+from dib_py.cli.values import CHECKSUMS
 from dib_py.extensions import FORMATS, TARGETS
+from dib_py.phases import STOPS
 from dib_py.settings import table
 
 FILES, DIRECTORIES = "files", "directories"
@@ -81,7 +82,7 @@ def _values(name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
         "image_types": FORMATS,
         "target": TARGETS,
         "install_type": ("source", "package"),
-        "breakpoints": BREAKPOINTS,
+        "breakpoints": STOPS,
         "base": (FILES,),
         "ca_bundle": (FILES,),
         "logfile": (FILES,),

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dib_py.element import split_elements_path
-from dib_py.errors import UsageError, nearest
+from dib_py.errors import UsageError
 from dib_py.extensions import check_target
-from dib_py.phases import PHASES
+from dib_py.phases import check_stops
 from dib_py.settings import GIB, MIB, Setting
 
 OFF = frozenset({"", "0", "false", "no", "off"})
-BREAKPOINTS = (*(f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")), "after-error")
 CHECKSUMS = ("md5", "sha256")
 LARGEST_DISK = 2**50  # bytes; qcow2 ends not far above
 _LARGEST_SECTOR = 4096
@@ -118,11 +117,7 @@ def _checksum(text: str, where: str) -> tuple[str, ...]:
 
 def _breakpoints(text: str, where: str) -> tuple[str, ...]:
     points = _list(text, where)
-    for point in points:
-        if point not in BREAKPOINTS:
-            meant = nearest(point, BREAKPOINTS)
-            hint = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(BREAKPOINTS)}"
-            raise UsageError(f"{where} names no point of a build: '{point}'", hint=hint)
+    check_stops(points, where)
     return points
 
 
