@@ -405,3 +405,19 @@ def table() -> tuple[Setting, ...]:
         for entry in dataclasses.fields(Settings)
         if entry.metadata
     )
+
+
+# What the engine reads of the environment besides: names that no option has, as they come from diskimage-builder or
+# concern this machine rather than an image.
+ENVIRONMENT_ONLY = {
+    "break_cmd": "what runs at a break point in place of bash",
+    "break_outside_target": "opens the shell of after-error on this machine, also where a hook in the guest failed",
+    "DIB_GZIP_BIN": "the program that compresses tgz and container images, with its options (default: pigz, else gzip)",
+    "DIB_LOCKFILES": "where hooks keep their lock files (default: ~/.cache/dib/lockfiles)",
+    "DIB_PY_KVM": "yes or no, in place of the proof that KVM works here",
+    "DIB_PYTHON_EXEC": "the Python that host-side hooks are told of (default: dib-py's own)",
+    "IMAGE_TYPE": "what hooks are told of the image's type (default: qcow2)",
+    "RUN_PARTS_REGEX": "which names of files in a hook directory are run (default: letters, digits, _ and - only)",
+    "SUPERMIN_KERNEL": "the kernel of the libguestfs appliance, as supermin knows it (default: one of /boot)",
+    "CURL_CA_BUNDLE": "further certificate authorities for downloads; so are REQUESTS_CA_BUNDLE and SSL_CERT_FILE",
+}

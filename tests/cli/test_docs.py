@@ -32,6 +32,17 @@ def test_the_page_of_settings_has_every_name() -> None:
             assert f"``{name}" in page
 
 
+def test_every_variable_that_the_engine_reads_is_on_the_page_of_settings() -> None:
+    page = (ROOT / "docs" / "settings.rst").read_text()
+    text = "\n".join(path.read_text() for path in (ROOT / "dib_py").rglob("*.py"))
+    constants = dict(re.findall(r'^([A-Z_]+) = "(\w+)"', text, re.MULTILINE))
+    asked = re.findall(r"""environ(?:\.get\(|\[)(?:["'](\w+)["']|([A-Z_]+)\b)""", text)
+    read = {name or constants.get(constant, "") for name, constant in asked} - {""}
+    assert {"DIB_PY_KVM", "break_cmd"} <= read
+    ours_and_everybodys = {"DIB_PY_BUILD", "HOME", "PATH", "TERM"}
+    assert [name for name in sorted(read - ours_and_everybodys) if f"``{name}``" not in page] == []
+
+
 def test_the_page_of_the_command_line_has_every_command() -> None:
     page = (ROOT / "docs" / "cli.rst").read_text()
     for name in SUBCOMMANDS:
