@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from dib_py.inside.escaped import escaped
 from dib_py.inside.linux import LinuxFacts
 from dib_py.inside.report import Report
 from dib_py.render.measures import size
-from dib_py.windows.inspection import Drive, Hibernation, Inspection
+from dib_py.windows.inspection import AUDIT, Drive, Hibernation, Inspection
 
 _NO = "no"
 _HIBERNATION = {
@@ -32,7 +33,7 @@ def text(report: Report) -> str:
     if report.refusals:
         told = [line for one in report.refusals for line in (f"  - {one.reason}", f"    {one.remedy}")]
         blocks.append(["", "a build would refuse it:", *told])
-    return "\n".join(line for block in blocks for line in block)
+    return "\n".join(escaped(line) for block in blocks for line in block)
 
 
 def _windows(facts: Inspection) -> Iterator[Row]:
@@ -44,11 +45,18 @@ def _windows(facts: Inspection) -> Iterator[Row]:
     yield "system root", facts.system_root
     yield "control sets", ", ".join(facts.control_sets) or "unknown: Select does not tell"
     yield "drives", "; ".join(map(_drive, facts.drives))
-    yield "state", f"{facts.image_state or 'not told'}{' (generalized)' if facts.is_generalized else ''}"
+    yield "state", f"{facts.image_state or 'not told'}{_meaning(facts)}"
     yield "host name", facts.hostname
     yield "page files", size(facts.paging) if facts.paging else "none"
     yield "hibernation", _HIBERNATION[facts.hibernation]
     yield "unfinished", ", ".join(facts.unfinished_hives)
+
+
+def _meaning(facts: Inspection) -> str:
+    """What the image's state means, where that decides what can be done."""
+    if facts.image_state in AUDIT:
+        return " (starts in audit mode)"
+    return " (generalized)" if facts.is_generalized else ""
 
 
 def _linux(facts: LinuxFacts) -> Iterator[Row]:

@@ -17,14 +17,19 @@ from dib_py.windows.hive import Hive
 from dib_py.windows.registry import Registry, standard_hives
 from dib_py.windows.volume import Volume
 
+# How far Setup or sysprep has got, as Microsoft's "Windows Setup States" has it.
 COMPLETE = "IMAGE_STATE_COMPLETE"  # Setup is through, and will read no answer file any more
+GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"  # all of Setup is still to come
+SPECIALIZED = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"  # only its last pass is
+UNDEPLOYABLE = "IMAGE_STATE_UNDEPLOYABLE"  # a pass did not end
+AUDIT = ("IMAGE_STATE_GENERALIZE_RESEAL_TO_AUDIT", "IMAGE_STATE_SPECIALIZE_RESEAL_TO_AUDIT")
 HIBERNATION_FILE = "/hiberfil.sys"
 PAGE_FILES = ("/pagefile.sys", "/swapfile.sys")
 UEFI_STORE, BIOS_STORE = "/EFI/Microsoft/Boot/BCD", "/Boot/BCD"
 _USUAL_ROOTS = ("Windows", "WINNT")
 _VERSION = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 STATE = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State"
-IMAGE_STATE = "ImageState"  # the value there: COMPLETE, or how far Setup or sysprep has got
+IMAGE_STATE = "ImageState"  # the value there
 _ENVIRONMENT = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
 _HOSTNAME = r"HKLM\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters"
 _DRIVE = "\\DosDevices\\"
@@ -95,8 +100,8 @@ class Inspection:
 
 
 def is_generalized(image_state: str) -> bool:
-    """Whether Setup goes on at the first start, and reads an answer file then."""
-    return image_state not in ("", COMPLETE)
+    """Whether sysprep took the machine's identity away, so that Setup gives each copy its own at the first start."""
+    return image_state == GENERALIZED
 
 
 def inspect(volume: Volume, boot: Volume | None, registry: Registry, system_root: str) -> Inspection:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dib_py.errors import BaseError, DibError
 from dib_py.settings import MIB
-from dib_py.windows.inspection import COMPLETE, Hibernation, Inspection
+from dib_py.windows.inspection import AUDIT, COMPLETE, UNDEPLOYABLE, Hibernation, Inspection
 from dib_py.windows.partitions import DYNAMIC, DYNAMIC_MBR, PartitionTable
 from dib_py.windows.registry import Registry
 from dib_py.windows.volume import Volume
@@ -25,6 +25,7 @@ _STORAGE_SPACES = "E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D"  # GPT type of a pool's
 _SHUT_DOWN = "start it once more and shut it down with: shutdown /s /t 0"
 _RESTRICTIONS = r"HKLM\SOFTWARE\Policies\Microsoft\Windows\DeviceInstall\Restrictions"
 _FORBIDDING = ("DenyUnspecified", "DenyDeviceIDs", "DenyDeviceClasses", "DenyInstanceIDs")
+_SYSPREP = r"C:\Windows\System32\Sysprep\sysprep.exe /generalize /oobe /shutdown"
 DECOMPRESS = "in the running guest: compact /compactos:never"
 
 
@@ -94,15 +95,37 @@ def installation(facts: Inspection, variables: Mapping[str, str]) -> Iterator[Re
             r"HKLM\SYSTEM has no Select!Current, which names the control set in use",
             "its registry is damaged: take an image that starts",
         )
+    yield from undeployable(facts)
+
+
+def undeployable(facts: Inspection) -> Iterator[Refusal]:
+    """For an image that Setup or sysprep left in the middle."""
+    if facts.image_state == UNDEPLOYABLE:
+        yield Refusal(
+            f"Setup or sysprep did not come to an end in it (its state is {UNDEPLOYABLE}), so it can't be deployed",
+            r"take a copy from before, or install it anew; C:\Windows\System32\Sysprep\Panther tells what failed",
+        )
+
+
+def audit_mode(facts: Inspection) -> Iterator[Refusal]:
+    """For an image whose next start ends neither in what answer files are for nor in Setup's end."""
+    if facts.image_state in AUDIT:
+        yield Refusal(
+            f"it starts in audit mode (its state is {facts.image_state}), where neither Setup's last pass nor "
+            "first-boot scripts are reached",
+            f"leave audit mode for good ({_SYSPREP}) and take it then",
+        )
 
 
 def answer_file(facts: Inspection) -> Iterator[Refusal]:
     """For an answer file that Windows would never read."""
+    yield from undeployable(facts)
+    yield from audit_mode(facts)
     if facts.image_state == COMPLETE:
         yield Refusal(
             f"Setup is through with it (its state is {COMPLETE}), so no answer file will ever be read",
-            r"generalize it first (C:\Windows\System32\Sysprep\sysprep.exe /generalize /oobe /shutdown), "
-            "or leave the elements out that have an answer file: firstboot works in both states",
+            f"generalize it first ({_SYSPREP}), or leave the elements out that have an answer file: firstboot works in "
+            "both states",
         )
 
 

@@ -76,7 +76,7 @@ def test_a_legacy_guest_with_a_master_boot_record(tmp_path: Path) -> None:
 def test_image_states(tmp_path: Path, state: str) -> None:
     found = facts(Guest(image_state=state), tmp_path)
     assert found.image_state == state
-    assert found.is_generalized == (state != phony.COMPLETE)
+    assert found.is_generalized == (state == phony.GENERALIZED)
 
 
 def test_an_image_that_does_not_tell_its_state(tmp_path: Path) -> None:

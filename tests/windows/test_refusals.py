@@ -75,8 +75,14 @@ def test_a_registry_without_select(tmp_path: Path) -> None:
 def test_an_answer_file_that_nobody_would_read(tmp_path: Path, state: str | None) -> None:
     facts = opened(Guest(image_state=state), tmp_path).facts
     found = list(refusals.answer_file(facts))
-    assert bool(found) == (state == phony.COMPLETE)
-    assert all("sysprep.exe /generalize" in one.remedy for one in found)
+    assert bool(found) == (state not in (None, phony.GENERALIZED, phony.SPECIALIZED))
+    assert all("sysprep.exe /generalize" in one.remedy for one in found if state != phony.UNDEPLOYABLE)
+
+
+@pytest.mark.parametrize("state", [*phony.IMAGE_STATES, None])
+def test_an_image_that_setup_left_in_the_middle(tmp_path: Path, state: str | None) -> None:
+    found = reasons(refusals.installation(opened(Guest(image_state=state), tmp_path).facts, {}))
+    assert ["did not come to an end" in reason for reason in found] == [True] * (state == phony.UNDEPLOYABLE)
 
 
 @pytest.mark.parametrize(
