@@ -9,6 +9,7 @@ leave out, the architecture above all, is filled in when the file is applied to 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -32,6 +33,13 @@ _ACTION, _KEY_VALUE, _WHEN = f"{{{WCM}}}action", f"{{{WCM}}}keyValue", f"{{{DIB}
 _ACTIONS = ("add", "modify", "remove")
 _NAMES = ("Name", "Description", "Path", "CommandLine", "Group", "Key")  # what tells items of a list apart
 _ORDER = "Order"
+_LONGEST = {  # characters that Windows takes of the commands in an item
+    "RunSynchronousCommand": ("Path", 259),
+    "RunAsynchronousCommand": ("Path", 259),
+    "SynchronousCommand": ("CommandLine", 1024),
+}
+_DEEPEST = 50  # elements in elements; Microsoft's reference has none below ten
+_TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 # only how it is written: ElementTree has no other way to say which prefixes a document uses
 ET.register_namespace("", NAMESPACE)
 ET.register_namespace("wcm", WCM)
@@ -89,6 +97,11 @@ def empty() -> ET.Element:
     return ET.Element(f"{{{NAMESPACE}}}unattend")
 
 
+def can_hold(text: str) -> bool:
+    """Whether XML can have this text: no control characters, and nothing that is no Unicode."""
+    return _TEXT.fullmatch(text) is not None
+
+
 def hide_passwords(root: ET.Element) -> None:
     """Passwords the way Windows' own tools store them: encoded with their element's name, so that none is in clear."""
     for password in root.iter():
@@ -106,16 +119,26 @@ def _parse(content: bytes, path: Path) -> tuple[ET.Element, dict[ET.Element, int
     builder = ET.TreeBuilder()
     lines: dict[ET.Element, int] = {}
     parser = expat.ParserCreate(namespace_separator="}")
+    depth = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise FileError(path, "its elements are nested too deep", line=parser.CurrentLineNumber)
         element = builder.start(_qualified(name), {_qualified(key): value for key, value in attributes.items()})
         lines[element] = parser.CurrentLineNumber
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(_qualified(name))
 
     def refuse_document_type(*_: object) -> None:
         raise FileError(path, "an answer file has no document type", line=parser.CurrentLineNumber)
 
     parser.StartElementHandler = start
-    parser.EndElementHandler = lambda name: builder.end(_qualified(name)) and None
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = refuse_document_type
     parser.buffer_text = True
@@ -135,7 +158,7 @@ class _Reader:
         self._lines = lines
 
     def fill(self, element: ET.Element) -> None:
-        """Leave out what does not apply, fill variables into the rest."""
+        """Leave out what does not apply, and what holds nothing else; fill variables into the rest."""
         outside = self._variables
         if isinstance(outside, Supposed) and _WHEN in element.attrib:
             self._variables = outside.where([element.attrib[_WHEN].strip()])
@@ -153,10 +176,13 @@ class _Reader:
             raise self._error(element, f"{_local(element)} has text beside other elements")
         element.text = self._text(template, text) or None
         element.tail = None
-        if any(ord(letter) < 32 and letter not in "\t\r\n" for letter in element.text or ""):
-            raise self._error(element, f"{_local(element)} gets a control character, which XML can't hold")
-        for child in element:
+        if not all(map(can_hold, (element.text or "", *element.attrib.values()))):
+            raise self._error(element, f"{_local(element)} gets a character that XML can't hold")
+        for child in list(element):
+            had_children = bool(len(child))
             self.fill(child)
+            if had_children and not len(child):
+                element.remove(child)
 
     def _text(self, template: Template, text: str) -> str:
         """Text that holds what nobody knows is left out where only the rest is looked at."""
@@ -187,6 +213,17 @@ class _Reader:
         for element in root.iter():
             if element.get(_ACTION, "add") not in _ACTIONS:
                 raise self._error(element, f"wcm:action is {element.get(_ACTION)!r}", hint=", ".join(_ACTIONS))
+            self._check_length(element)
+
+    def _check_length(self, item: ET.Element) -> None:
+        name, longest = _LONGEST.get(_local(item), ("", 0))
+        command = item.find(_tag(name)) if name else None
+        if command is not None and len(command.text or "") > longest:
+            raise self._error(
+                command,
+                f"{name} has {len(command.text or '')} characters, and Windows takes {longest}",
+                hint="put the command into a script among the element's files",
+            )
 
     def _holds(self, element: ET.Element) -> bool:
         statement = element.get(_WHEN)

@@ -79,7 +79,7 @@ def compose(
     edits += _edits_of(guest, before)
     copied = _placed(blank)
     rights = setup_script.rights(blank.root, copied, OURS)
-    (ours / PREPARE).write_bytes(setup_script.script([*rights, *_imports(edits, ours)]))
+    (ours / PREPARE).write_bytes(setup_script.script(rights, _imports(edits, ours)))
     if (tree / DRIVERS).is_dir():
         choices = replace(choices, drivers=DRIVERS)
     _answers(guest, choices, architecture, tree)

@@ -123,8 +123,8 @@ def _profile(node: Node) -> tuple[str, bool]:
 
 def _opening(node: Node) -> Opening:
     entries = node.mapping(_ENTRY, needs=("name",))
-    name = entries["name"].text()
-    if not name or "\0" in name:
+    name = _field_text(entries["name"])
+    if not name:
         raise entries["name"].error("a rule needs a name")
     stock = tuple(item.text() for item in entries["stock"].sequence()) if "stock" in entries else ()
     fields = tuple(_fields(entries["rule"], name)) if "rule" in entries else ()

@@ -2,9 +2,9 @@ r"""``firstboot.d/NN-name.{cmd,ps1}``: scripts that the finished image runs once
 
 They go to ``%SystemRoot%\Setup\FirstBoot``, which only Administrators and SYSTEM can look into, with a runner that
 works through them in order, over restarts, and writes a log and ``complete.txt`` in the end. What starts it depends on
-the image's state: Setup's SetupComplete.cmd where Setup goes on at the first start; else the command that Windows runs
-instead of starting up. That one can install nothing, so both only register a task for every start. Nothing that is not
-Windows' own is needed. ``first_boot/`` has the runner and its kin.
+the image's state: Setup's SetupComplete.cmd where Setup goes on to its end at the first start; else the command that
+Windows runs instead of starting up. That one can install nothing, so both only register a task for every start. Nothing
+that is not Windows' own is needed. ``first_boot/`` has the runner and its kin.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def parse(path: Path, variables: Mapping[str, str]) -> FirstBootScript:
 
 def check(wanted: FirstBootScript, guest: Installation) -> None:
     """BaseError for an image in which somebody else's command runs at the next start, or that can't be added to."""
-    refusals.refuse(refusals.compressed(guest.volume, guest.windows(SETUP_COMPLETE)))
+    there = refusals.compressed(guest.volume, guest.windows(SETUP_COMPLETE))
+    refusals.refuse((*refusals.audit_mode(guest.facts), *there))
     command = guest.registry.value(SETUP, "CmdLine")
     if _is_complete(guest) and _setup_type(guest) != 0 and command is not None and command.text != COMMAND_LINE:
         raise BaseError(
@@ -162,6 +163,8 @@ def _environment(variables: Mapping[str, str], path: Path) -> bytes:
 
 def _set_lines(variables: Mapping[str, str], path: Path) -> Iterator[str]:
     for name, value in variables.items():
+        if not templating.is_unicode(value):
+            raise FileError(path, f"the value of {name} is no UTF-8 text")
         if any(character < " " for character in value):
             raise FileError(path, f"the value of {name} has a line end or tab, which cmd.exe can't be given")
         escaped = _SPECIAL.sub(r"^\g<0>", value).replace("%", "%%")

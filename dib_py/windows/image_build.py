@@ -27,7 +27,7 @@ from dib_py.phases import EXTRA_DATA, PHASES, Phase
 from dib_py.plan import DECLARATION, Plan, Step
 from dib_py.settings import Settings
 from dib_py.step_output import StepLog
-from dib_py.windows import refusals
+from dib_py.windows import refusals, unattend
 from dib_py.windows.appliance_target import WindowsTarget
 from dib_py.windows.installation import Installation, open_installation
 from dib_py.windows.refusals import Refusal
@@ -102,6 +102,8 @@ class WindowsBuild:
                 self._plan.declared[step.name].check(guest)
                 needed += self._plan.declared[step.name].needs(guest)
         refusals.refuse(refusals.room(guest.facts.free, needed))
+        for advice in unattend.advice(unattend.of(self._plan.declared.values()), guest.facts.generation):
+            self._events.warning(advice)
 
     # -- phases
     def _fetch(self) -> None:

@@ -18,7 +18,7 @@ from dib_py.phases import EXTRA_DATA
 from dib_py.plan import Plan
 from dib_py.settings import GIB, Settings
 from dib_py.target import Target
-from dib_py.windows import configuration_set, iso_image
+from dib_py.windows import configuration_set, iso_image, unattend
 from dib_py.windows.host_side import HostSide
 from dib_py.windows.setup_answers import SetupChoices
 from dib_py.windows.setup_commands import VirtualMachine
@@ -51,6 +51,8 @@ def _work(plan: Plan, settings: Settings, worker: supervisor.Worker) -> None:
     made = configuration_set.compose(plan.declared.values(), choices, arch, scratch, plan.environment)
     for line in made.told:
         events.info(line)
+    for advice in unattend.advice(unattend.of(plan.declared.values()), choices.generation):
+        events.warning(advice)
     destination = Path(plan.outputs[0].path)
     with Partial(destination, worker.partial) as medium:
         iso_image.write(made.tree, medium.path, LABEL)
@@ -91,4 +93,8 @@ def _commands(plan: Plan, choices: SetupChoices, medium: Path, drivers: bool) ->
         drivers=drivers,
     )
     yield f"to install with libvirt:\n{machine.virt_install()}"
+    if machine.uefi:
+        yield f"which has to be told at once, from another terminal, to boot from the media:\n{machine.press_key()}"
     yield f"to install with qemu alone:\n{machine.qemu()}"
+    if machine.uefi:
+        yield "which asks for a key to boot from the media: type sendkey ret at its prompt at once, and again"

@@ -2,7 +2,7 @@ r"""``requires.yaml``: what an image has to be, and variables have to hold, for 
 
 ::
 
-    - generalized: true                  # Setup goes on at the first start; false: it is through
+    - generalized: true                  # sysprep /generalize /oobe was the last that ran; false: it was not
       because: a template must be generalized
       remedy: run sysprep /generalize /oobe /shutdown in it
     - server: true
@@ -11,7 +11,7 @@ r"""``requires.yaml``: what an image has to be, and variables have to hold, for 
     - exists: '%SystemRoot%\System32\Sysprep\sysprep.exe'
     - absent: C:\Windows.old
     - variable: DIB_TIMEZONE             # if it is set and not empty
-      form: time-zone                    # computer-name, locale, product-key, time-zone
+      form: time-zone                    # addresses, computer-name, keyboard, locale, product-key, time-zone
     - variable: DIB_CITY
       matches: '[A-Z]{3}'                # a regular expression for all of it
       remedy: three capitals, as in ZRH

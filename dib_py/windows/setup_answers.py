@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from dib_py.disk.size import parse_size
 from dib_py.errors import UsageError, nearest
 from dib_py.settings import GIB
-from dib_py.windows.answer_file import NAMESPACE, WCM, empty
+from dib_py.windows.answer_file import NAMESPACE, WCM, can_hold, empty
 from dib_py.windows.generations import GENERATIONS, Generation
 
 _LETTERS = "DEFGHIJKLMN"  # C: is the disk
@@ -56,6 +56,9 @@ class SetupChoices:
     @staticmethod
     def of(variables: Mapping[str, str]) -> SetupChoices:
         """Those that a build's variables say; UsageError for one that makes no sense."""
+        for variable in _VARIABLES:
+            if not can_hold(variables.get(variable, "")):
+                raise UsageError(f"{variable} holds what is no text of UTF-8, or a control character")
         chosen: dict[str, Any] = {
             name: variables[variable] for variable, name in _VARIABLES.items() if variables.get(variable)
         }
@@ -125,10 +128,13 @@ def answers(choices: SetupChoices) -> ET.Element:
 
 
 def commands(name: str, lines: list[str]) -> ET.Element:
-    """An answer file that runs commands in a configuration pass, in their order, each before the next."""
+    """An answer file that runs commands in a configuration pass, in their order; an exit code above 2 ends Setup."""
     root = empty()
     settings = ET.SubElement(root, _tag("settings"), {"pass": name})
-    _commands(_component(settings, _DEPLOYMENT), lines)
+    component = _component(settings, _DEPLOYMENT)
+    _commands(component, lines)
+    for command in component.iter(_tag("RunSynchronousCommand")):
+        _text(command, "WillReboot", "OnRequest")  # else Setup makes nothing of exit codes
     return root
 
 

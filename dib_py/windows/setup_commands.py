@@ -1,4 +1,7 @@
-"""Commands by which a person starts Windows Setup in a virtual machine, with the media that it needs."""
+"""Commands by which a person starts Windows Setup in a virtual machine, with the media that it needs.
+
+Under UEFI Microsoft's media wait some seconds for a key, and without one the firmware goes on to the empty disk.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,14 @@ class VirtualMachine:
             *("-drive", f"file={_escaped(self.media)},media=cdrom"),
             *("-drive", f"file={_escaped(str(self.config.absolute()))},media=cdrom"),
             *("-nic", f"user,model={'virtio-net-pci' if self.drivers else 'e1000e'}"),
-            *("-vnc", "127.0.0.1:0"),
+            *("-vnc", "127.0.0.1:0", "-monitor", "stdio"),
         ]
         return "\n".join([*before, _lines(words)])
+
+    def press_key(self) -> str:
+        """For libvirt, in another terminal: a key a second, as nobody knows when it is waited for."""
+        send = f"virsh send-key {shlex.quote(self.name)} KEY_ENTER"
+        return f"for second in 1 2 3 4 5 6 7 8 9 10; do {send}; sleep 1; done"
 
 
 def _escaped(text: str) -> str:

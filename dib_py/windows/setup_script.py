@@ -1,7 +1,8 @@
 r"""The script that Windows Setup runs in the specialize pass of an installation, before anything else of ours.
 
 It gives what was copied the access that it has in an image, where Setup gives it that of its folder: on C: itself and
-in ``ProgramData`` that lets users write.
+in ``ProgramData`` that lets users write. Setup's copy of the whole medium, below the system root, is closed as well.
+Where that fails Setup is ended, as secrets would lie open.
 """
 
 from __future__ import annotations
@@ -13,16 +14,32 @@ from pathlib import Path
 _OWNERS, _EVERYONE = ("S-1-5-18", "S-1-5-32-544"), "S-1-1-0"
 _WRITABLE = (".", "programdata", "users", "users/default", "users/public")  # folders in which users make files
 _LOG = r'>>"%~dp0log.txt" 2>&1'
+_FAILED = 3  # 1 and 2 would make Setup restart
+COPY = "ConfigSetRoot"  # below the system root
 
 
-def script(commands: Iterable[str]) -> bytes:
-    """Run programs of System32, each with what it says in a log beside the script."""
-    lines = ["@echo off", "rem Windows Setup runs this as SYSTEM in the specialize pass. Made by dib-py."]
-    for command in commands:
-        program, _, rest = command.partition(" ")
-        lines.append(rf'"%SystemRoot%\System32\{program}" {rest} {_LOG}')
-    text = "\r\n".join([*lines, "exit /b 0", ""])
+def script(rights: Iterable[str], imports: Iterable[str]) -> bytes:
+    """Run programs of System32, each with what it says in a log beside the script; ``rights`` have to be given."""
+    lines = [
+        "@echo off",
+        "rem Windows Setup runs this as SYSTEM in the specialize pass. Made by dib-py.",
+        'set "CODE=0"',
+    ]
+    copy = rf"%SystemRoot%\{COPY}"
+    lines.append(f'if exist "{copy}" {_needed(_grant(copy, private=True, directory=True))}')
+    lines += map(_needed, rights)
+    lines += [f"{_run(command)} || echo {command} has failed {_LOG}" for command in imports]
+    text = "\r\n".join([*lines, "exit /b %CODE%", ""])
     return (text if text.isascii() else text.replace("\r\n", "\r\nchcp 65001 >nul\r\n", 1)).encode()
+
+
+def _needed(command: str) -> str:
+    return f'{_run(command)} || set "CODE={_FAILED}"'
+
+
+def _run(command: str) -> str:
+    program, _, rest = command.partition(" ")
+    return rf'"%SystemRoot%\System32\{program}" {rest} {_LOG}'
 
 
 def rights(root: Path, copied: Iterable[Path], ours: str) -> Iterator[str]:

@@ -39,6 +39,15 @@ def literal(text: str) -> str:
     return re.sub(r"(\$+\{DIB_)", r"$\1", text)
 
 
+def is_unicode(value: str) -> bool:
+    """Whether a variable's value can be written: it may be bytes that are no UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Missing(FileError):
     """What a file needs from outside is not there: a variable that has no default, or a file of this machine."""
 
@@ -101,6 +110,8 @@ class Template:
                 line=line,
                 hint=f"export {name}=..., or write ${{{name}:-default}}{similar}",
             )
+        if value and not is_unicode(value):
+            raise FileError(self.path, f"variable {name} holds what is no UTF-8 text", line=line)
         if value or default is None:
             return value or ""
         return Template(self.path, self.variables, line)._fill(default, depth + 1)

@@ -7,16 +7,19 @@ never read one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from dib_py.windows import answer_file, refusals
+from dib_py.windows.generations import Generation
+from dib_py.windows.inspection import SPECIALIZED
 from dib_py.windows.volume import Access
 
 if TYPE_CHECKING:
+    from dib_py.windows.declarations import Declared
     from dib_py.windows.installation import Installation
 
 PLACE = "Panther/unattend.xml"  # below the system root, as are:
@@ -31,6 +34,8 @@ _AT_THE_TOP = ("/Unattend.xml", "/Autounattend.xml")
 _SETUP = r"HKLM\SYSTEM\Setup"
 _POINTER = "UnattendFile"  # a value that names the answer file, and comes before all places
 _NEVER_READ = ("windowsPE", "offlineServicing", "generalize")
+_LANGUAGES = r"HKLM\SYSTEM\CurrentControlSet\Control\MUI\UILanguages"  # a key for each that the image has
+_LANGUAGE = "en-US"  # where the image has several, or does not tell
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,27 @@ def check(wanted: AnswerFile, guest: Installation) -> None:
     refusals.refuse((*refusals.answer_file(guest.facts), *there))
 
 
+def of(declared: Iterable[Declared]) -> list[AnswerFile]:
+    """The answer files among what elements declare."""
+    return [one.value for one in declared if isinstance(one.value, AnswerFile)]
+
+
+def advice(wanted: Iterable[AnswerFile], generation: Generation) -> Iterator[str]:
+    """What all answer files together lack for a first start of that Windows at which nobody is asked anything."""
+    trees = [one.tree for one in wanted]
+    answers = any(settings.get("pass") == "oobeSystem" for tree in trees for settings in tree)
+    if generation.server and answers and not any(_all(tree, "AdministratorPassword") for tree in trees):
+        yield (
+            f"no answer file has a password for Administrator: {generation.title} may ask for one at the first start, "
+            "and first-boot scripts wait for that (the element admin-password sets one)"
+        )
+
+
 def apply(wanted: AnswerFile, guest: Installation) -> None:
     if not len(wanted.tree):
         return
+    if guest.facts.image_state == SPECIALIZED and any(one.get("pass") == "specialize" for one in wanted.tree):
+        print("the pass specialize is over in this image, so its settings will not be read")
     place = guest.windows(PLACE)
     before = guest.volume.read(place) if guest.volume.exists(place) else b""
     tree = answer_file.read_ours(before)
@@ -76,10 +99,22 @@ def apply(wanted: AnswerFile, guest: Installation) -> None:
             print(f"{place} was not made by dib-py: it is replaced")
             guest.volume.remove(place)  # with it goes its access
     answer_file.merge(tree, wanted.tree, guest.facts.architecture)
+    for language in _all(tree, "UILanguage"):
+        language.text = language.text or _language(guest)
     after = answer_file.written(tree)
     if after != before:
         guest.volume.write(place, after, Access.PRIVATE)
     _clear_the_way(guest)
+
+
+def _all(tree: ET.Element, name: str) -> list[ET.Element]:
+    return list(tree.iter(f"{{{answer_file.NAMESPACE}}}{name}"))
+
+
+def _language(guest: Installation) -> str:
+    """The language of menus that the image has; an empty UILanguage stands for it."""
+    found = guest.registry.keys(_LANGUAGES)
+    return found[0] if len(found) == 1 else _LANGUAGE
 
 
 def _clear_the_way(guest: Installation) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dib_py.errors import nearest
+from dib_py.windows.firewall_rule import address_fields
 
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4})?-([A-Za-z]{2}|\d{3})(-[A-Za-z0-9]{2,8})*|qps-ploc[am]?", re.ASCII)
 _COMPUTER_NAME = re.compile(r"(?!\d+$)[^\s{}|~\[\]\\^':;<=>?@!\"#$%`()+/.,*&]{1,15}|\*")
+_KEYBOARD = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{8}", re.ASCII)
 _PRODUCT_KEY = re.compile(r"([A-Za-z0-9]{5}-){4}[A-Za-z0-9]{5}", re.ASCII)
 _DST_OFF = "_dstoff"  # after a zone's name: without summer time
 
@@ -24,6 +26,21 @@ class Form:
 
     what: str
     advice: Callable[[str], str]
+
+
+def _addresses(text: str) -> str:
+    try:
+        address_fields(text)
+    except ValueError:
+        return "any, or addresses, networks and LocalSubnet between commas: 10.0.0.0/8, LocalSubnet"
+    return ""
+
+
+def _keyboard(text: str) -> str:
+    """Windows takes several between semicolons, each by its numbers or by a language that brings its own."""
+    if all(_KEYBOARD.fullmatch(one) or _LOCALE.fullmatch(one) for one in text.split(";")):
+        return ""
+    return "language and layout are written like 0407:00000407, or a language like de-CH; several with ; between them"
 
 
 def _locale(text: str) -> str:
@@ -54,7 +71,9 @@ def _time_zone(text: str) -> str:
 
 
 FORMS: Mapping[str, Form] = {
+    "addresses": Form("addresses", _addresses),
     "computer-name": Form("a computer's name", _computer_name),
+    "keyboard": Form("a keyboard's language and layout", _keyboard),
     "locale": Form("a language with its country", _locale),
     "product-key": Form("a product key", _product_key),
     "time-zone": Form("one of Windows' time zones", _time_zone),

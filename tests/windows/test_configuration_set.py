@@ -79,10 +79,10 @@ def lines(made: ConfigurationSet) -> list[str]:
 
 
 def prepared(made: ConfigurationSet) -> list[str]:
-    """The lines of the script that Setup runs before anything else, without where they write their log."""
+    """The lines of the script that Setup runs before anything else, but for their log and what follows."""
     text = (made.tree / OURS / "prepare.cmd").read_bytes().decode()
     assert text.isascii()
-    return [line.removesuffix(' >>"%~dp0log.txt" 2>&1') for line in text.split("\r\n")]
+    return [line.partition(' >>"%~dp0log.txt" 2>&1')[0] for line in text.split("\r\n")]
 
 
 def test_files_go_where_setup_copies_them_from(composed: Callable[..., ConfigurationSet]) -> None:
@@ -145,6 +145,12 @@ def test_answers_are_setups_own_and_those_of_elements(composed: Callable[..., Co
     assert [one.get("pass") for one in deployed.findall("u:settings", SPACES)] == ["specialize", "oobeSystem"]
 
 
+def test_menus_have_the_language_of_the_installation(composed: Callable[..., ConfigurationSet]) -> None:
+    made = composed("windows-autounattend", "unattend", DIB_LOCALE="de-DE")
+    deployed = ET.parse(made.tree / OURS / "unattend.xml").getroot()
+    assert {one.text for one in deployed.iterfind(".//u:UILanguage", SPACES)} == {"de-DE"}
+
+
 def test_first_boot_is_set_up_and_closed_to_users(composed: Callable[..., ConfigurationSet]) -> None:
     made = composed()
     assert (made.tree / "$OEM$/$$/Setup/Scripts/SetupComplete.cmd").is_file()
@@ -184,7 +190,21 @@ def test_what_is_copied_has_the_access_that_it_has_in_an_image(
 def test_what_is_there_for_setup_only_nobody_else_reads(composed: Callable[..., ConfigurationSet]) -> None:
     made = composed()
     assert granted(made, r"%SystemRoot%\Setup\dib-py") == ["S-1-5-18:(OI)(CI)F", "S-1-5-32-544:(OI)(CI)F"]
-    assert "dib-py" in prepared(made)[2]  # before anything else is done
+    copy = granted(made, r"%SystemRoot%\ConfigSetRoot")  # of the whole medium, by Setup
+    assert copy == ["S-1-5-18:(OI)(CI)F", "S-1-5-32-544:(OI)(CI)F"]
+    first = [line for line in prepared(made) if "icacls.exe" in line]
+    assert "ConfigSetRoot" in first[0] and "dib-py" in first[1]  # before anything else is done
+
+
+def test_setup_ends_where_access_can_not_be_given(composed: Callable[..., ConfigurationSet]) -> None:
+    made = composed()
+    text = (made.tree / OURS / "prepare.cmd").read_bytes().decode().split("\r\n")
+    assert all(line.endswith(' || set "CODE=3"') for line in text if "icacls.exe" in line)
+    assert [line.partition(" || ")[2][:9] for line in text if "reg.exe" in line] == ["echo reg."] * 4
+    assert text[-2] == "exit /b %CODE%"
+    root = ET.parse(made.tree / "Autounattend.xml").getroot()
+    ours = root.find(".//u:settings[@pass='specialize']//u:RunSynchronousCommand", SPACES)
+    assert ours is not None and ours.findtext("u:WillReboot", namespaces=SPACES) == "OnRequest"
 
 
 def test_drivers_that_fit_are_taken_with_all_their_files(

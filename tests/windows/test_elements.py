@@ -80,6 +80,14 @@ SETTINGS: list[tuple[str, dict[str, str], dict[tuple[str, str], object]]] = [
         },
     ),
     (
+        "locale",
+        {"DIB_LOCALE_KEYBOARD": "0807:0000100c"},
+        {
+            (r"HKCU\Keyboard Layout\Preload", "1"): "0000100c",
+            (r"HKU\.DEFAULT\Keyboard Layout\Preload", "1"): "0000100c",
+        },
+    ),
+    (
         "power",
         {},
         {
@@ -161,6 +169,7 @@ SETTINGS: list[tuple[str, dict[str, str], dict[tuple[str, str], object]]] = [
         },
     ),
 ]
+SINCE_8 = {"winrm"}
 PRODUCT_KEY = "VDYBN-27WPP-V4HQT-9VMD4-VMK7H"
 GUESTS = {
     "2022": Guest("2022"),
@@ -187,6 +196,10 @@ def test_settings(
     tmp_path: Path, element: str, variables: dict[str, str], wanted: dict[tuple[str, str], object], guest: Guest
 ) -> None:
     one = subject(tmp_path, guest)
+    if element in SINCE_8 and guest.generation == "7":
+        with pytest.raises(BaseError, match="Windows 8 and Server 2012"):
+            one.apply(element, **variables)
+        return
     one.apply(element, **variables)
     assert {place: stored(one, *place) for place in wanted} == wanted
     first = one.state()
@@ -226,6 +239,26 @@ def test_every_control_set_gets_the_settings(tmp_path: Path) -> None:
         ("unattend", {"DIB_COMPUTER_NAME": "a" * 16}, "not a computer's name"),
         ("unattend", {"DIB_LOCALE_UI": "deutsch"}, "DIB_LOCALE_UI is 'deutsch', not"),
         ("unattend", {"DIB_PRODUCT_KEY": "AAAA"}, "DIB_PRODUCT_KEY is not a product key"),
+        ("unattend", {"DIB_LOCALE_KEYBOARD": "german"}, "'german', not a keyboard's language and layout"),
+        ("unattend", {"DIB_UNATTEND_PROTECT": "0"}, "DIB_UNATTEND_PROTECT is '0', not"),
+        ("unattend", {"DIB_RDP_NLA": "yes"}, "DIB_RDP_NLA is 'yes', not"),
+        ("unattend", {"DIB_UNATTEND_ICMP": "no"}, "DIB_UNATTEND_ICMP is 'no', not"),
+        ("unattend", {"DIB_UNATTEND_RDP": "no"}, "DIB_UNATTEND_RDP is 'no', not"),
+        ("unattend", {"DIB_UNATTEND_SKIP_OOBE": "no"}, "DIB_UNATTEND_SKIP_OOBE is 'no', not"),
+        ("unattend", {"DIB_ICMP_REMOTE": "friends"}, "DIB_ICMP_REMOTE is 'friends', not addresses"),
+        ("unattend", {"DIB_ICMP_REMOTE": "2001:db8::/32"}, "the rule is for IPv4"),
+        ("unattend", {"DIB_ICMP_REMOTE": "any,10.0.0.0/8"}, "netsh would not take it"),
+        ("unattend", {"DIB_ICMP_REMOTE": ",".join(["10.10.10.10/32"] * 12)}, "Windows takes 259"),
+        ("admin-password", {"DIB_ADMIN_PASSWORD": "p\udce9"}, "DIB_ADMIN_PASSWORD holds what is no UTF-8 text"),
+        ("locale", {"DIB_LOCALE_KEYBOARD": "de-CH"}, "DIB_LOCALE_KEYBOARD is 'de-CH', not"),
+        ("locale", {"DIB_LOCALE_LAYOUT": "807"}, "DIB_LOCALE_LAYOUT is '807', not"),
+        ("locale", {"DIB_LOCALE_GEOID": '2"/>'}, "DIB_LOCALE_GEOID is '2\"/>', not"),
+        ("page-file", {"DIB_PAGE_FILE": "no"}, "DIB_PAGE_FILE is 'no', not"),
+        ("page-file", {"DIB_PAGE_FILE": r"C:\pagefile.sys"}, "DIB_PAGE_FILE is 'C:\\pagefile.sys', not"),
+        ("cloudbase-init", {"DIB_CLOUDBASE_INIT_SPECIALIZE": "yes"}, "DIB_CLOUDBASE_INIT_SPECIALIZE is 'yes', not"),
+        ("cloudbase-init", {"DIB_CLOUDBASE_INIT_SPECIALIZE": "1"}, "the installer is run at first boot only"),
+        ("windows-autounattend", {"DIB_LOCALE_KEYBOARD": "german"}, "'german', not a keyboard's language and layout"),
+        ("windows-autounattend", {"DIB_WINDOWS_SYSPREP": "no"}, "DIB_WINDOWS_SYSPREP is 'no', not"),
         ("windows-autounattend", {"DIB_LOCALE": "deutsch"}, "DIB_LOCALE is 'deutsch', not"),
         ("firstboot", {"DIB_FIRSTBOOT_TRIES": "x"}, "DIB_FIRSTBOOT_TRIES is 'x'"),
     ],
@@ -348,6 +381,9 @@ def test_cloudbase_init_by_its_installer(tmp_path: Path) -> None:
     assert "stop_service_on_exit=false" in early and "CreateUserPlugin" not in early
     assert stored(one, rf"{SERVICES}\cloudbase-init", "ImagePath") is None
     assert not one.planted.file("Windows/Panther/unattend.xml").exists()
+    assert not one.planted.file(f"{CLOUDBASE}/conf/specialize.cmd").exists()
+    given_to_it = one.planted.file(f"{FIRST_BOOT}/environment/0070-cloudbase-init-cloudbase-init.cmd.cmd").read_text()
+    assert "set DIB_CLOUDBASE_INIT_SERIAL=COM1\n" in given_to_it
 
 
 def test_cloudbase_init_by_its_archive(tmp_path: Path) -> None:
@@ -363,7 +399,8 @@ def test_cloudbase_init_by_its_archive(tmp_path: Path) -> None:
         rf'"{base}\Python\cloudbase-init.py" --config-file "{base}\conf\cloudbase-init.conf"'
     )
     answers = one.planted.file("Windows/Panther/unattend.xml").read_text()
-    assert 'cloudbase-init-unattend.conf" &amp;&amp; exit 1 || exit 2' in answers
+    assert rf'cmd.exe /d /c ""{base}\conf\specialize.cmd""' in answers
+    assert "cloudbase-init-unattend.conf" in one.planted.file(f"{CLOUDBASE}/conf/specialize.cmd").read_text()
 
 
 def test_the_configuration_is_what_its_reader_takes(tmp_path: Path) -> None:
@@ -405,7 +442,7 @@ def test_the_answer_file_answers_all_that_is_asked(tmp_path: Path) -> None:
         "<Extend>true</Extend>",
         "<SkipMachineOOBE>true</SkipMachineOOBE>",
         "<PlainText>false</PlainText>",
-        "icmpv4:8,any",
+        "protocol=icmpv4:8,any remoteip=any<",
     ):
         assert part in text, part
     assert "P@ssw0rd" not in text
@@ -426,6 +463,31 @@ def test_the_answer_file_says_nothing_that_was_not_wanted(tmp_path: Path) -> Non
     text = answers(one)
     for part in ("fDenyTSConnections", "FirewallGroup", "RunSynchronous", "SkipMachineOOBE", "ProductKey"):
         assert part not in text, part
+    hidden = re.findall(r"<(Hide\w+)>true<", text)
+    assert hidden == sorted(hidden) and len(hidden) == 5  # the order that they have in Microsoft's schema
+
+
+@pytest.mark.parametrize(
+    ("variables", "opened"),
+    [
+        ({}, True),
+        ({"DIB_RDP_REMOTE": "10.0.0.0/8"}, False),
+        ({"DIB_RDP_PORT": "3390"}, False),
+        ({"DIB_RDP_REMOTE": "10.0.0.0/8", "DIB_RDP_PORT": "3390"}, False),
+    ],
+)
+def test_the_answer_file_opens_no_more_than_the_elements_for_it_do(
+    tmp_path: Path, variables: dict[str, str], opened: bool
+) -> None:
+    one = subject(tmp_path)
+    one.apply("unattend", "rdp", "icmp", DIB_ICMP_REMOTE="10.0.0.0/8, LocalSubnet", **variables)
+    text = answers(one)
+    assert ("Networking-MPSSVC-Svc" in text) == opened
+    assert "<fDenyTSConnections>false</fDenyTSConnections>" in text
+    assert "protocol=icmpv4:8,any remoteip=10.0.0.0/8,LocalSubnet<" in text
+    rules = one.open().registry.values(RULES)
+    assert "|RA4=10.0.0.0/255.0.0.0|RA4=LocalSubnet|" in rules["FPS-ICMP4-ERQ-In"].text
+    assert ("dib-rdp-tcp" in rules) == ("DIB_RDP_PORT" in variables)
 
 
 @pytest.mark.parametrize("element", ["unattend", "admin-password", "win-sysprep-check"])

@@ -153,6 +153,8 @@ def test_profiles_are_switched(tmp_path: Path) -> None:
         ("- {name: x, rule: {protocol: tcp, title: a|b}}", r":1: 'a\|b. can't stand in a rule"),
         ("- {name: x, stock: [a], remote: everyone}", ":1: 'everyone' are no addresses"),
         ("- {name: x, stock: [a], profiles: [home]}", ":1: 'home' is none of domain, private, public"),
+        ("- {name: a|b, rule: {protocol: tcp}}", r":1: 'a\|b. can't stand in a rule"),
+        ("- {name: '', stock: [a]}", ":1: a rule needs a name"),
         ("- {profile: public}", ":1: enabled is missing"),
     ],
 )

@@ -8,7 +8,7 @@ from dib_py.errors import BaseError, FileError
 from dib_py.windows import firstboot
 from dib_py.windows.hive import Value
 from tests.windows.applying import Subject, subject
-from tests.windows.phony import COMPLETE, GENERALIZED, Guest
+from tests.windows.phony import AUDIT, COMPLETE, GENERALIZED, SPECIALIZED, Guest
 
 FIRST_BOOT = "Windows/Setup/FirstBoot"
 SETUP_COMPLETE = "Windows/Setup/Scripts/SetupComplete.cmd"
@@ -56,6 +56,19 @@ def test_a_generalized_image_runs_them_when_setup_is_through(tmp_path: Path) -> 
     assert "FirstBoot\\register.cmd" in one.planted.file(SETUP_COMPLETE).read_text()
     assert one.planted.file(SETUP_COMPLETE).stat().st_mode & 0o777 == 0o755
     assert one.export("SYSTEM") == before  # what is there belongs to Windows
+
+
+def test_so_does_one_in_which_only_the_last_pass_is_to_come(tmp_path: Path) -> None:
+    one = subject(tmp_path, Guest(image_state=SPECIALIZED))
+    apply(one, script(tmp_path, "10-a.cmd"))
+    assert one.planted.file(SETUP_COMPLETE).exists()
+    assert setup_values(one)["CmdLine"] == r"oobe\windeploy.exe"
+
+
+@pytest.mark.parametrize("state", AUDIT)
+def test_audit_mode_never_gets_to_them(tmp_path: Path, state: str) -> None:
+    with pytest.raises(BaseError, match="starts in audit mode"):
+        apply(subject(tmp_path, Guest(image_state=state)), script(tmp_path, "10-a.cmd"))
 
 
 def test_what_ran_when_setup_is_through_still_runs(tmp_path: Path) -> None:
@@ -126,6 +139,7 @@ def test_the_end_of_an_earlier_first_boot_is_forgotten(tmp_path: Path) -> None:
         ("10-a b.cmd", {}, "NN-name.cmd"),
         ("10-.cmd", {}, "NN-name.cmd"),
         ("10-a.cmd", {"DIB_A": "x\ny"}, "value of DIB_A has a line end"),
+        ("10-a.cmd", {"DIB_A": "p\udce9"}, "value of DIB_A is no UTF-8"),
         ("10-a.cmd", {"DIB_A": "x" * 8200}, "value of DIB_A is too long"),
         ("10-a.cmd", {"DIB_FIRSTBOOT_TRIES": "many"}, "DIB_FIRSTBOOT_TRIES is 'many'"),
         ("10-a.cmd", {"DIB_FIRSTBOOT_PAUSE": "9999"}, "not a number up to 3600"),

@@ -49,6 +49,18 @@ def test_one_command_makes_the_medium_and_says_how_to_use_it(tmp_path: Path, med
         assert any("windows server.iso" in word for word in words)
         assert any(str(tmp_path / "server.iso") in word for word in words)
     assert "bus=virtio" in text
+    assert "-monitor stdio" in text and "sendkey ret" in text
+    assert "do virsh send-key server KEY_ENTER;" in text
+    assert "no answer file has a password" not in text  # where none is given at all
+
+
+def test_a_key_is_asked_for_under_uefi_only_and_a_password_that_is_missing_told(tmp_path: Path) -> None:
+    given = {"DIB_WINDOWS_GENERATION": "2025", "DIB_WINDOWS_FIRMWARE": "bios"}
+    done = run(tmp_path, "-o", "server.iso", "windows-autounattend", "unattend", **given)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert "send-key" not in text and "sendkey" not in text
+    assert "no answer file has a password for Administrator: Windows Server 2025" in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from dib_py.errors import BaseError, FileError
 from dib_py.windows import requirements
 from tests.windows.applying import subject
-from tests.windows.phony import COMPLETE, Guest
+from tests.windows.phony import COMPLETE, SPECIALIZED, Guest
 
 
 def required(tmp_path: Path, text: str, **variables: str) -> requirements.Requirements:
@@ -23,6 +23,8 @@ def required(tmp_path: Path, text: str, **variables: str) -> requirements.Requir
     [
         ("generalized: true", Guest(), True),
         ("generalized: true", Guest(image_state=COMPLETE), False),
+        ("generalized: true", Guest(image_state=SPECIALIZED), False),
+        ("generalized: true", Guest(image_state=None), False),
         ("generalized: no", Guest(image_state=COMPLETE), True),
         ("server: true", Guest("2022"), True),
         ("server: true", Guest("11"), False),
@@ -87,6 +89,10 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message:
         ("computer-name", "ABCDEFGHIJKLMNO"),
         ("product-key", "VDYBN-27WPP-V4HQT-9VMD4-VMK7H"),
         ("locale", ""),
+        ("keyboard", "0407:00000407"),
+        ("keyboard", "0409:00000409;0c0c:a000040c;de-CH"),
+        ("addresses", "any"),
+        ("addresses", "10.0.0.0/8, LocalSubnet, 2001:db8::/32"),
     ],
 )
 def test_what_a_variable_may_hold(tmp_path: Path, form: str, value: str) -> None:
@@ -109,6 +115,10 @@ def test_what_a_variable_may_hold(tmp_path: Path, form: str, value: str) -> None
         ("computer-name", "web.example", "letters"),
         ("computer-name", "12345", "not digits alone"),
         ("product-key", "AAAA", "five groups"),
+        ("keyboard", "german", "like 0407:00000407"),
+        ("keyboard", "0407:00000407;", "several with ;"),
+        ("keyboard", "0407:0000407", "like 0407:00000407"),
+        ("addresses", "friends", "LocalSubnet"),
     ],
 )
 def test_what_a_variable_may_not_hold(tmp_path: Path, form: str, value: str, hint: str) -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from dib_py.errors import UsageError
 from dib_py.windows import answer_file
 from dib_py.windows.generations import GENERATIONS, Generation
 from dib_py.windows.setup_answers import SetupChoices, answers, commands
@@ -84,5 +85,13 @@ def test_components_and_lists_are_as_setup_wants_them(tmp_path: Path) -> None:
         assert component.get("processorArchitecture") == "amd64"
         assert component.get("publicKeyToken") == "31bf3856ad364e35"
     assert texts(root, ".//u:settings[@pass='specialize']//u:Order") == ["1", "2"]
+    assert texts(root, ".//u:settings[@pass='specialize']//u:WillReboot") == ["OnRequest", "OnRequest"]
+    assert texts(root, ".//u:settings[@pass='windowsPE']//u:WillReboot") == []
     assert texts(root, ".//u:InputLocale") == ["0407:00000407"]
     assert texts(root, ".//u:SetupUILanguage/u:UILanguage") == ["de-DE"]
+
+
+@pytest.mark.parametrize("value", ["Pro\udce9", "Pro\a"])
+def test_what_no_answer_file_can_hold_is_told(value: str) -> None:
+    with pytest.raises(UsageError, match="DIB_WINDOWS_EDITION holds"):
+        SetupChoices.of({"DIB_WINDOWS_GENERATION": "2022", "DIB_WINDOWS_EDITION": value})

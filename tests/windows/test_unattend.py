@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from dib_py import process
 from dib_py.errors import BaseError, FileError
 from dib_py.windows import answer_file, unattend
+from dib_py.windows.generations import GENERATIONS
 from dib_py.windows.hive import Value
 from tests.windows.applying import Subject, subject
-from tests.windows.phony import COMPLETE, IMAGE_STATES, Guest
+from tests.windows.phony import AUDIT, COMPLETE, IMAGE_STATES, SPECIALIZED, UNDEPLOYABLE, Guest
 
 SCHEMA = Path(__file__).parent / "unattend.rng"
 HEAD = '<unattend xmlns="urn:schemas-microsoft-com:unattend" xmlns:dib="urn:dib-py"'
@@ -177,12 +178,77 @@ def test_a_file_of_somebody_else_is_replaced_with_its_access(tmp_path: Path) -> 
 @pytest.mark.parametrize("state", [*IMAGE_STATES, None])
 def test_an_image_that_will_never_read_it_is_refused(tmp_path: Path, state: str | None) -> None:
     one = subject(tmp_path, Guest(image_state=state))
-    if state == COMPLETE:
-        with pytest.raises(BaseError, match="no answer file will ever be read"):
+    told = {COMPLETE: "no answer file will ever be read", UNDEPLOYABLE: "did not come to an end"}
+    told |= dict.fromkeys(AUDIT, "starts in audit mode")
+    if state in told:
+        with pytest.raises(BaseError, match=told[state]):
             apply(one, document("<ComputerName>*</ComputerName>"))
         assert not one.planted.file("Windows/Panther/unattend.xml").exists()
     else:
         apply(one, document("<ComputerName>*</ComputerName>"))
+
+
+def test_a_pass_that_is_over_in_the_image_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(subject(tmp_path), document("<ComputerName>*</ComputerName>"))
+    assert "specialize" not in capsys.readouterr().out
+    apply(subject(tmp_path / "2", Guest(image_state=SPECIALIZED)), document("<ComputerName>*</ComputerName>"))
+    assert "the pass specialize is over in this image" in capsys.readouterr().out
+
+
+LANGUAGES = r"ControlSet001\Control\MUI\UILanguages"
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "expected"),
+    [(["de-DE"], "", "de-DE"), (["de-DE"], "fr-FR", "fr-FR"), (["de-DE", "fr-FR"], "", "en-US"), ([], "", "en-US")],
+)
+def test_menus_have_the_language_of_the_image(tmp_path: Path, there: list[str], asked: str, expected: str) -> None:
+    keys: dict[str, list[Value]] = {rf"{LANGUAGES}\{name}": [] for name in there}
+    one = subject(tmp_path, Guest(extra={"SYSTEM": keys}))
+    international = '<component name="Microsoft-Windows-International-Core">'
+    for _ in range(2):
+        apply(one, document("<UILanguage>${DIB_UI:-}</UILanguage>", component=international), DIB_UI=asked)
+        assert values(one, "UILanguage") == [expected]
+
+
+ANSWERS = document("<OOBE><HideEULAPage>true</HideEULAPage></OOBE>", of="oobeSystem")
+PASSWORD = document(
+    "<UserAccounts><AdministratorPassword><Value>x</Value><PlainText>true</PlainText></AdministratorPassword>"
+    "</UserAccounts>",
+    of="oobeSystem",
+)
+
+
+@pytest.mark.parametrize(
+    ("documents", "generation", "told"),
+    [
+        ([ANSWERS], "2025", True),
+        ([ANSWERS, PASSWORD], "2025", False),
+        ([ANSWERS], "11", False),
+        ([document("<ComputerName>*</ComputerName>")], "2025", False),
+        ([], "2025", False),
+    ],
+)
+def test_a_server_without_a_password_is_told(tmp_path: Path, documents: list[str], generation: str, told: bool) -> None:
+    wanted = []
+    for number, text in enumerate(documents):
+        (tmp_path / f"{number}.xml").write_text(text)
+        wanted.append(unattend.parse(tmp_path / f"{number}.xml", {}))
+    found = list(unattend.advice(wanted, next(one for one in GENERATIONS if one.name == generation)))
+    assert ["admin-password" in text for text in found] == [True] * told
+
+
+def test_what_holds_nothing_that_applies_is_left_out(tmp_path: Path) -> None:
+    one = subject(tmp_path)
+    inner = command("netsh.exe").replace("<RunSynchronousCommand", '<RunSynchronousCommand dib:when="DIB_A = 1"')
+    text = apply(
+        one,
+        document(inner, component=DEPLOYMENT),
+        document("<ComputerName>*</ComputerName>"),
+        DIB_A="2",
+    )
+    assert "Deployment" not in text and "RunSynchronous" not in text
+    assert apply(one, document(inner, component=DEPLOYMENT), DIB_A="1").count("netsh.exe") == 1
 
 
 def test_a_file_of_which_nothing_applies_needs_nothing(tmp_path: Path) -> None:
@@ -218,14 +284,33 @@ def test_passes_that_are_over_are_told(tmp_path: Path) -> None:
         (document("\n<a>${DIB_NOPE}</a>"), ":2: variable DIB_NOPE is not set"),
         (document('\n<a dib:when="DIB_NOPE = 1"/>'), ":2: dib:when: variable DIB_NOPE is not set"),
         (document('\n<a dib:when="DIB_NOPE"/>'), ":2: malformed dib:when"),
-        (document("\n<a>${DIB_BELL}</a>"), ":2: a gets a control character"),
+        (document("\n<a>${DIB_BELL}</a>"), ":2: a gets a character that XML can't hold"),
+        (document('\n<a b="${DIB_BELL}"/>'), ":2: a gets a character that XML can't hold"),
+        (document("\n<a>${DIB_END}</a>"), ":2: a gets a character that XML can't hold"),
+        (document("\n<a>${DIB_BYTES}</a>"), ":2: variable DIB_BYTES holds what is no UTF-8 text"),
+        (document("<a>" * 3000 + "</a>" * 3000), ":1: its elements are nested too deep"),
+        (document(f"\n{command('x' * 260)}", component=DEPLOYMENT), ":2: Path has 260 characters, .* 259"),
+        (
+            document(
+                f'\n<FirstLogonCommands><SynchronousCommand wcm:action="add"><CommandLine>{"x" * 1025}</CommandLine>'
+                "</SynchronousCommand></FirstLogonCommands>",
+                of="oobeSystem",
+            ),
+            ":2: CommandLine has 1025 characters, .* 1024",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "a.xml"
     path.write_text(text)
     with pytest.raises(FileError, match=message):
-        unattend.parse(path, {"DIB_BELL": "\a"})
+        unattend.parse(path, {"DIB_BELL": "\a", "DIB_END": "\uffff", "DIB_BYTES": "p\udce9"})
+
+
+def test_the_longest_command_is_taken(tmp_path: Path) -> None:
+    one = subject(tmp_path)
+    apply(one, document(command("x" * 259), component=DEPLOYMENT))
+    assert values(one, "Path") == ["x" * 259]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

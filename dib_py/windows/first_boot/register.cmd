@@ -6,7 +6,7 @@ set "LOG=%~dp0log.txt"
 set "COUNT=0"
 :again
 "%SYSTEM32%\schtasks.exe" /create /tn dib-firstboot /xml "%~dp0task.xml" /f >>"%LOG%" 2>&1
-if not errorlevel 1 exit /b 0
+if "%ERRORLEVEL%"=="0" exit /b 0
 set /a COUNT+=1
 if %COUNT% geq 6 goto service
 "%SYSTEM32%\sc.exe" start Schedule >nul 2>&1

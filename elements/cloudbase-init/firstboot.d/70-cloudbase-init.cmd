@@ -18,7 +18,7 @@ set "CODE=%ERRORLEVEL%"
 if not "%CODE%"=="0" if not "%CODE%"=="3010" exit /b %CODE%
 "%SYSTEM32%\sc.exe" stop cloudbase-init >nul
 copy /y "%KEPT%\*.conf" "%BASE%\conf" >nul
-if errorlevel 1 exit /b 1
+if not "%ERRORLEVEL%"=="0" exit /b 1
 del "%MSI%"
 goto start
 
@@ -28,7 +28,16 @@ if not exist "%BASE%\Python\python.exe" exit /b 1
 if exist "%BASE%\Python\Scripts\pywin32_postinstall.py" "%BASE%\Python\python.exe" "%BASE%\Python\Scripts\pywin32_postinstall.py" -silent -install
 
 :start
+rem the machine that an image is installed on is not the one it is for: the last script starts it in those
+set "SYSPREP=%DIB_FIRSTBOOT%scripts\0099-windows-autounattend-sysprep.cmd"
+if "%DIB_WINDOWS_SYSPREP%"=="1" if exist "%SYSPREP%" goto later
 "%SYSTEM32%\sc.exe" config cloudbase-init start= auto
-if errorlevel 1 exit /b 1
+if not "%ERRORLEVEL%"=="0" exit /b 1
 "%SYSTEM32%\sc.exe" start cloudbase-init
+exit /b %CODE%
+
+:later
+"%SYSTEM32%\sc.exe" config cloudbase-init start= demand
+if not "%ERRORLEVEL%"=="0" exit /b 1
+>>"%DIB_FIRSTBOOT%services.txt" echo cloudbase-init
 exit /b %CODE%

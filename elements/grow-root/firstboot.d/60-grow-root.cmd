@@ -7,7 +7,7 @@ set "OPTIONS=-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -File"
 if not "%DIB_GROW_ROOT_EVERY_START%"=="1" goto now
 set "TASK=%POWERSHELL% %OPTIONS% %GROW%"
 "%SystemRoot%\System32\schtasks.exe" /create /f /tn dib-grow-root /sc onstart /ru SYSTEM /rl highest /tr "%TASK%"
-if errorlevel 1 exit /b 1
+if not "%ERRORLEVEL%"=="0" exit /b 1
 :now
 "%POWERSHELL%" %OPTIONS% "%GROW%"
 exit /b %ERRORLEVEL%

@@ -1,10 +1,10 @@
 @echo off
-rem Installs the product key, and activates Windows if that is wanted.
+rem Installs the product key, and activates Windows if that is wanted. What fails has a negative exit code.
 setlocal
-set "SLMGR=%SystemRoot%\System32\cscript.exe //nologo //b %SystemRoot%\System32\slmgr.vbs"
+set "SLMGR=%SystemRoot%\System32\cscript.exe //nologo %SystemRoot%\System32\slmgr.vbs"
 if not defined DIB_PRODUCT_KEY goto activate
 %SLMGR% /ipk "%DIB_PRODUCT_KEY%"
-if errorlevel 1 exit /b 1
+if not "%ERRORLEVEL%"=="0" exit /b %ERRORLEVEL%
 :activate
 if not "%DIB_PRODUCT_ACTIVATE%"=="1" exit /b 0
 %SLMGR% /ato
