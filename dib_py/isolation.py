@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from dib_py import build_directory, events, namespaces, sweep
+from dib_py import build_directory, events, mount_table, namespaces, sweep
 from dib_py.disk import storage_daemon
 from dib_py.errors import DibError, HookFailed, HostError
 from dib_py.events import BuildFailed, Event, Events, Message
@@ -28,7 +28,6 @@ from dib_py.state import build_path
 
 MARKER = "DIB_PY_BUILD"  # in the environment of every process of a build: its directory's name
 
-_PIPE_SIZE = 1024**2
 _DAEMON_GRACE = 2.0  # seconds for the storage daemon to close its files after the worker's end
 _GRANT_WITHIN = 10.0  # seconds for the terminal's displays to stop
 
@@ -263,17 +262,16 @@ class _FuseWatch:
     def __init__(self, directory: Path, record: sweep.Record) -> None:
         self._directory = directory
         self._record = record
-        self._noted: set[str] = set()
-        self.table = Path("/proc/self/mountinfo").open("rb", buffering=0)  # noqa: SIM115 - open as long as init lives
+        self._noted: set[int] = set()
+        self.table = mount_table.TABLE.open("rb", buffering=0)
 
     def look(self) -> None:
         self.table.seek(0)
-        for line in self.table.read().splitlines():
-            fields = line.split(b" ")
-            number = fields[2].partition(b":")[2].decode()
-            if b"fuse" in fields and fields[4].startswith(bytes(self._directory)) and number not in self._noted:
-                self._noted.add(number)
-                self._record.note(sweep.FUSE, number)
+        for entry in mount_table.parse(self.table.read()):
+            ours = entry.fstype == "fuse" and entry.point.is_relative_to(self._directory)
+            if ours and entry.minor not in self._noted:
+                self._noted.add(entry.minor)
+                self._record.note(sweep.FUSE, str(entry.minor))
 
 
 def _reap_until(worker: int, channel: Channel, wakeup: int, fuse: _FuseWatch) -> int:

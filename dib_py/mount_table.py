@@ -22,13 +22,23 @@ class MountEntry:
     read_only: bool
     fstype: str
 
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether there is no block device, as with FUSE, where :attr:`minor` numbers the connection."""
+        return self.device.startswith("0:")
 
-def parse(table: bytes) -> list[MountEntry]:
-    """Read the format of ``/proc/PID/mountinfo``, in mounting order; mounts whose name was deleted are left out."""
+    @property
+    def minor(self) -> int:
+        return int(self.device.partition(":")[2])
+
+
+def parse(table: bytes, *, with_deleted: bool = False) -> list[MountEntry]:
+    """Read the format of ``/proc/PID/mountinfo``, in mounting order; mounts whose name was deleted are left out, unless
+    they are asked for: these have no point that could be gone to."""
     entries = []
     for line in table.splitlines():
         fields = line.split(b" ")
-        if fields[4].endswith(b"//deleted"):
+        if fields[4].endswith(b"//deleted") and not with_deleted:
             continue
         kind = fields[fields.index(b"-") + 1]
         options = fields[5].split(b",")
@@ -42,6 +52,11 @@ def parse(table: bytes) -> list[MountEntry]:
 def read() -> list[MountEntry]:
     """The table as it is now."""
     return parse(TABLE.read_bytes())
+
+
+def points() -> list[Path]:
+    """Where something is mounted in this process's view, in mounting order."""
+    return [entry.point for entry in read()]
 
 
 def _unescaped(field: bytes) -> str:

@@ -85,12 +85,3 @@ def map_to_root(uid: int, gid: int) -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
-
-
-def mount_points(table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
-    """Where something is mounted in this process's view, in mounting order."""
-    points = []
-    for line in table.read_bytes().splitlines():
-        escaped = line.split(b" ")[4]
-        points.append(Path(os.fsdecode(escaped.decode("unicode_escape").encode("latin-1"))))
-    return points

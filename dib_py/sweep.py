@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from dib_py import namespaces, process
+from dib_py import mount_table, process
 from dib_py.errors import DibError, HostError
 from dib_py.state import state_path
 
@@ -223,11 +223,8 @@ def _abort_if_stuck(number: int, dead: Record) -> None:
 def _connections_in_use(dead: Record) -> set[int]:
     """Connections that a living build has noted, and those whose mounts this process can see."""
     used = connections_of_living_builds(dead)
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        major, _, minor = line.split()[2].partition(":")
-        if major == "0":
-            used.add(int(minor))
-    return used
+    table = mount_table.parse(mount_table.TABLE.read_bytes(), with_deleted=True)
+    return used | {entry.minor for entry in table if entry.is_anonymous}
 
 
 def connections_of_living_builds(dead: Record | None = None) -> set[int]:
@@ -263,7 +260,7 @@ def _remove_tree(path: Path) -> bool:
     """Remove a build directory, unless something is mounted in it: what is in there would not be ours."""
     if not path.name.startswith(BUILD_PREFIX) or path.is_symlink() or not path.is_dir():
         return False
-    if any(mounted == path or path in mounted.parents for mounted in namespaces.mount_points()):
+    if any(mounted == path or path in mounted.parents for mounted in mount_table.points()):
         return False
     shutil.rmtree(path, ignore_errors=True)
     return not path.exists()

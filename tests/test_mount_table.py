@@ -27,6 +27,11 @@ def test_the_table_is_read() -> None:
     ]
 
 
+def test_a_mount_whose_name_is_gone_counts_where_it_is_asked_for() -> None:
+    gone = [entry for entry in mount_table.parse(_TABLE, with_deleted=True) if entry not in mount_table.parse(_TABLE)]
+    assert [(entry.minor, entry.is_anonymous) for entry in gone] == [(50, True)]
+
+
 def test_a_path_in_a_filesystem_has_a_name_through_each_mount_that_shows_it() -> None:
     table = mount_table.parse(_TABLE)
     assert names_of("254:0", "/srv/cache dir/x", table) == [Path("/srv/cache dir/x"), Path("/home/a\\b/x")]

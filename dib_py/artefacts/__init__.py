@@ -77,7 +77,7 @@ class Catcher:
         """
         planned = covers.plan(
             {name: self._roots[name] for name in self._beside},
-            [entry.point for entry in mount_table.read()],
+            mount_table.points(),
             [*self._through, *_names(self._build)],
         )
         for root, why in {self._roots[name]: why for name, why in planned.refused.items()}.items():

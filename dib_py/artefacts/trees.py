@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dib_py import namespaces, overlay
+from dib_py import mount_table, overlay
 
 TICK = 12_000_000  # nanoseconds; the kernel's clock of file times ticks every 1 to 10 ms
 
@@ -128,7 +128,7 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 def _mounted_below(root: Path) -> frozenset[str]:
     """What is mounted below ``root``, by path in it."""
     real = Path(os.path.realpath(root))
-    return frozenset(str(one.relative_to(real)) for one in namespaces.mount_points() if real in one.parents)
+    return frozenset(str(one.relative_to(real)) for one in mount_table.points() if real in one.parents)
 
 
 def compare(before: State, after: State, lower: Path | None = None) -> Difference:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from dib_py import namespaces, process
+from dib_py import mount_table, process
 from dib_py.errors import TargetError
 from dib_py.target import Output, packing
 
@@ -116,7 +116,7 @@ class GuestTree:
             os.unlink(name, dir_fd=directory)
             return
         real = Path(f"/proc/self/fd/{directory}").readlink() / name
-        mounted = [point for point in namespaces.mount_points() if point == real or real in point.parents]
+        mounted = [point for point in mount_table.points() if point == real or real in point.parents]
         if mounted:
             raise TargetError(f"it can't be removed while {mounted[0]} is mounted", where=path)
         shutil.rmtree(f"/proc/self/fd/{directory}/{name}")
@@ -205,7 +205,7 @@ class GuestTree:
         return [f"./{point.relative_to(here)}/*" for point in self._mounted(here) if point not in own]
 
     def _mounted(self, here: Path) -> list[Path]:
-        return [point for point in namespaces.mount_points() if here in point.parents]
+        return [point for point in mount_table.points() if here in point.parents]
 
 
 @contextmanager

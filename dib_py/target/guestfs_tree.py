@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dib_py import namespaces, overlay
+from dib_py import mount_table, namespaces, overlay
 from dib_py.build_directory import GUEST, TREE_NAME, UPPER, WORK
 from dib_py.errors import TargetError
 from dib_py.events import Events
@@ -185,7 +185,7 @@ def _serve(handle: Any, mountpoint: Path) -> NoReturn:
 
 def _wait_until_mounted(mountpoint: Path, server: int) -> None:
     deadline = time.monotonic() + _MOUNTED_WITHIN
-    while mountpoint not in namespaces.mount_points():
+    while mountpoint not in mount_table.points():
         ended, _ = os.waitpid(server, os.WNOHANG)
         if ended or time.monotonic() > deadline:
             raise TargetError(
@@ -201,7 +201,7 @@ def _end_server(mountpoint: Path, server: int) -> None:
     Another mount namespace may have a copy of the mount and keep it; then nobody asks the server any more, and it can
     be killed without spoiling the handle, as it would be in the middle of a request.
     """
-    if mountpoint in namespaces.mount_points():
+    if mountpoint in mount_table.points():
         namespaces.umount(mountpoint, namespaces.MNT_DETACH)
     deadline = time.monotonic() + _ENDED_WITHIN
     with contextlib.suppress(ChildProcessError):  # it has ended before
@@ -234,7 +234,7 @@ def _copy_attributes(source: Path, destination: Path) -> None:
 
 def _mounted_below(root: Path) -> list[Path]:
     """Mount points below ``root``, the deepest first."""
-    return sorted({point for point in namespaces.mount_points() if root in point.parents}, reverse=True)
+    return sorted({point for point in mount_table.points() if root in point.parents}, reverse=True)
 
 
 def _unmount_below(root: Path) -> None:

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from dib_py import build_directory, namespaces, process
+from dib_py import build_directory, mount_table, namespaces, process
 from dib_py.build_directory import TREE_NAME as TREE_NAME
 from dib_py.disk import Disk, compatible, moving
 from dib_py.disk.layout import Layout
@@ -235,7 +235,7 @@ class HostTarget(GuestTree):
     def _unmount_all(self) -> None:
         host_mounts.end_processes(self.root)
         own = self.own_mount_points()
-        for point in reversed(namespaces.mount_points()):
+        for point in reversed(mount_table.points()):
             if point not in own and self.root in point.parents:
                 host_mounts.unmount_below(point, lazily=True)
         host_mounts.unmount_below(self.root)

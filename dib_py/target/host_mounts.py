@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dib_py import namespaces, process
+from dib_py import mount_table, namespaces, process
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.namespaces import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT
@@ -136,7 +136,7 @@ def unmount_below(point: Path, *, lazily: bool = False) -> None:
 
     ``lazily``: also what is in use. Else TargetError says what is.
     """
-    for mounted in reversed([one for one in namespaces.mount_points() if one == point or point in one.parents]):
+    for mounted in reversed([one for one in mount_table.points() if one == point or point in one.parents]):
         for attempt in range(_ATTEMPTS):
             try:
                 namespaces.umount(mounted, MNT_DETACH if lazily else 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py import namespaces
+from dib_py import mount_table
 from dib_py.disk import Disk
 from dib_py.disk.storage_daemon import serving
 from dib_py.errors import TargetError
@@ -290,7 +290,7 @@ class TestHostTree:
             (root / "srv/unwanted").touch()
             raise ZeroDivisionError
         assert not target.exists("/srv/unwanted")
-        assert not any(root.parent in point.parents for point in namespaces.mount_points())
+        assert not any(root.parent in point.parents for point in mount_table.points())
         with target.tree() as root:
             assert (root / "etc/passwd").exists()
 
