@@ -13,6 +13,7 @@ import pytest
 
 from tests import package_repository
 from tests.building import add_hook, build, left_behind
+from tests.elements_lib.distributions import UBUNTU, grub_settings
 from tests.package_repository import Server, serving
 from tests.stand_in import HERE, Files, Tree, debian_package, make_apk, make_pacman, programs, text_file
 
@@ -375,6 +376,17 @@ def test_a_package_that_arch_has_not(signed_arch: tuple[Server, Path], tmp_path:
 
 # -- Ubuntu
 
+# as far as it goes by the settings; sh is dash, as there
+GRUB_MKCONFIG = """\
+#!/bin/sh
+set -e
+[ "$1" = -o ]
+. /etc/default/grub
+for f in /etc/default/grub.d/*.cfg; do [ ! -e "$f" ] || . "$f"; done
+echo "terminal_output $GRUB_TERMINAL" > "$2"
+echo "linux /vmlinuz root=$GRUB_DEVICE $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT" >> "$2"
+"""
+
 
 @pytest.mark.slow
 def test_ubuntu(debian_tree: Path, signer: Path, tmp_path: Path) -> None:
@@ -386,6 +398,13 @@ def test_ubuntu(debian_tree: Path, signer: Path, tmp_path: Path) -> None:
     for path in tree.glob("etc/apt/sources.list*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     (tree / "etc/apt/sources.list").write_text("deb [trusted=yes] http://archive.ubuntu.com/ubuntu ./\n")
+    for path, text in UBUNTU.files.items():
+        if path.startswith("/etc/default/"):
+            place = tree / path.lstrip("/")
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(text)
+    (tree / "usr/sbin/grub-mkconfig").write_text(GRUB_MKCONFIG)
+    (tree / "usr/sbin/grub-mkconfig").chmod(0o755)
     package_repository.make(mirror, "tree", "other")
     image = mirror / "resolute-server-cloudimg-amd64.img"
     Tree.image_of(tree, image, "1G")
@@ -400,7 +419,7 @@ def test_ubuntu(debian_tree: Path, signer: Path, tmp_path: Path) -> None:
             "DIB_UBUNTU_KEYRING": str(signer / "key.asc"),
             "ARCH": "amd64",
         }
-        code, output = build(tmp_path, Path(), "-t", "raw", "ubuntu", "-p", "tree", **environ)
+        code, output = build(tmp_path, Path(), "-t", "raw", "ubuntu", "vm", "console", "-p", "tree", **environ)
         assert code == 0, output
         image.write_bytes(image.read_bytes()[:-1] + b"x")
         (mirror / "SHA256SUMS").write_text(f"{hashlib.sha256(image.read_bytes()).hexdigest()} *{image.name}\n")
@@ -409,6 +428,12 @@ def test_ubuntu(debian_tree: Path, signer: Path, tmp_path: Path) -> None:
         assert (root / "opt/tree").read_text() == "tree\n"
         assert (root / "etc/apt/sources.list").read_text() == f"deb [trusted=yes] {address} ./\n"
         assert "use_tempaddr = 0" in (root / "etc/sysctl.d/99-cloudimg-ipv6.conf").read_text()
+        settings, menu = grub_settings(root), (root / "boot/grub/grub.cfg").read_text()
+    consoles = "console=tty0 console=ttyS0,115200n8"
+    assert (settings["GRUB_TIMEOUT"], settings["GRUB_TERMINAL"]) == ("5", "serial console")
+    assert settings["GRUB_RECORDFAIL_TIMEOUT"] == "0"
+    assert settings["GRUB_CMDLINE_LINUX_DEFAULT"].startswith(f"{consoles} ")
+    assert menu.endswith(f" {consoles}\n") and menu.count("console=") == 2
     assert refused == 1
     assert "SHA256SUMS is not signed as it should be: BAD signature" in said
     assert left_behind(tmp_path) == []

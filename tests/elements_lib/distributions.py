@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,11 +110,12 @@ def on_each(*distributions: Distribution) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("distribution", chosen, ids=[distribution.id for distribution in chosen])
 
 
-def grub_settings(guest: Guest) -> dict[str, str]:
-    """What settings of a guest's GRUB end up as, from the files that Ubuntu's grub-mkconfig reads, in its order."""
-    read = 'set -ea; . /etc/default/grub; for f in /etc/default/grub.d/*.cfg; do [ ! -e "$f" ] || . "$f"; done; env'
-    lines = guest.run("/bin/sh", "-c", read).stdout.splitlines()
-    return dict(line.split("=", 1) for line in lines if line.startswith("GRUB_"))
+def grub_settings(root: Path) -> dict[str, str]:
+    """What settings of the GRUB in a tree end up as, from the files that Ubuntu's grub-mkconfig reads, in its order."""
+    read = 'set -ea; . ./etc/default/grub; for f in ./etc/default/grub.d/*.cfg; do [ ! -e "$f" ] || . "$f"; done; env'
+    environ = {"PATH": "/usr/bin:/bin"}
+    result = subprocess.run(["sh", "-c", read], cwd=root, env=environ, check=True, capture_output=True, text=True)
+    return dict(line.split("=", 1) for line in result.stdout.splitlines() if line.startswith("GRUB_"))
 
 
 def everything(guest: Guest) -> dict[str, tuple[int, str]]:

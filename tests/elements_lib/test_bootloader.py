@@ -228,7 +228,7 @@ def test_the_cloud_image_of_ubuntu(grub: Guest, moved: bool) -> None:
     grub.write(PARTUUID, "# starts without an initramfs\nGRUB_FORCE_PARTUUID=0ld\n")
     moving = {"DIB_BASE_IMAGE_MOVED": "1"} if moved else {}
     twice(grub, HOOK, DIB_BASE_IMAGE="/base.qcow2", DIB_GRUB_TIMEOUT="7", DIB_GRUB_TIMEOUT_STYLE="countdown", **moving)
-    assert grub_settings(grub) == {
+    assert grub_settings(grub.root) == {
         "GRUB_DEFAULT": "0",
         "GRUB_DEVICE": "LABEL=cloudimg-rootfs",
         "GRUB_DISABLE_LINUX_UUID": "true",
@@ -263,8 +263,8 @@ def test_assignments_elsewhere_go(grub: Guest, text: str, left: str) -> None:
     (grub.root / "etc/default/grub.d/directory.cfg").mkdir()
     twice(grub, HOOK)
     assert drop_in.read_text() == left
-    assert grub_settings(grub)["GRUB_TIMEOUT"] == "5"
-    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"] == ARGUMENTS
+    assert grub_settings(grub.root)["GRUB_TIMEOUT"] == "5"
+    assert grub_settings(grub.root)["GRUB_CMDLINE_LINUX_DEFAULT"] == ARGUMENTS
 
 
 @pytest.mark.parametrize("value", ["$GRUB_CMDLINE_LINUX_DEFAULT", "${GRUB_CMDLINE_LINUX_DEFAULT:-}"])
@@ -274,15 +274,15 @@ def test_what_adds_to_the_command_line_stays(grub: Guest, value: str) -> None:
     drop_in = grub.write("/etc/default/grub.d/kdump-tools.cfg", text)
     twice(grub, HOOK)
     assert drop_in.read_text() == text
-    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"] == f"{ARGUMENTS} crashkernel=192M"
+    assert grub_settings(grub.root)["GRUB_CMDLINE_LINUX_DEFAULT"] == f"{ARGUMENTS} crashkernel=192M"
 
 
 def test_without_a_serial_console_on_ubuntu(grub: Guest) -> None:
     UBUNTU.lay(grub)
     twice(grub, HOOK, DIB_BOOTLOADER_USE_SERIAL_CONSOLE="False", DIB_BOOTLOADER_VIRTUAL_TERMINAL="tty1")
-    assert grub_settings(grub)["GRUB_TERMINAL"] == "console"
-    assert "console=ttyS0" not in " ".join(grub_settings(grub).values())
-    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"].startswith("console=tty1 ")
+    assert grub_settings(grub.root)["GRUB_TERMINAL"] == "console"
+    assert "console=ttyS0" not in " ".join(grub_settings(grub.root).values())
+    assert grub_settings(grub.root)["GRUB_CMDLINE_LINUX_DEFAULT"].startswith("console=tty1 ")
 
 
 ARGUMENTS = "console=tty0 console=ttyS0,115200 no_timer_check nofb nomodeset gfxpayload=text"
@@ -359,7 +359,7 @@ def test_console_with_the_bootloader_on_ubuntu(grub: Guest) -> None:
     UBUNTU.lay(grub)
     grub.variables["IMAGE_ELEMENT"] = "base bootloader console ubuntu vm"
     twice(grub, CONSOLE, HOOK, CONFIGURATION)
-    assert grub_settings(grub)["GRUB_TERMINAL"] == "serial console"
-    assert grub_settings(grub)["GRUB_CMDLINE_LINUX"] == ""
-    assert grub_settings(grub)["GRUB_CMDLINE_LINUX_DEFAULT"] == f"{BOTH} no_timer_check nofb nomodeset gfxpayload=text"
+    found = grub_settings(grub.root)
+    assert (found["GRUB_TERMINAL"], found["GRUB_CMDLINE_LINUX"]) == ("serial console", "")
+    assert found["GRUB_CMDLINE_LINUX_DEFAULT"] == f"{BOTH} no_timer_check nofb nomodeset gfxpayload=text"
     assert " ".join(command_line(grub)).count("console=") == 2

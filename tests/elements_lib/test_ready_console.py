@@ -193,7 +193,7 @@ def test_the_cloud_image_of_ubuntu(guest: Guest) -> None:
     guest.write("/boot/grub/grub.cfg", "search --set=root 1\n\tlinux /vmlinuz root=UUID=1 ro console=tty1\n")
     guest.fake("grub-mkconfig", MKCONFIG)
     twice(guest, SETTINGS, CONFIGURATION)
-    assert grub_settings(guest) == {
+    assert grub_settings(guest.root) == {
         "GRUB_DEFAULT": "0",
         "GRUB_TIMEOUT": "0",
         "GRUB_TIMEOUT_STYLE": "hidden",
@@ -231,7 +231,7 @@ def test_the_consoles_are_where_they_count(guest: Guest, defaults: str, drop_in:
     guest.write("/etc/default/grub.d/x.cfg", f"{drop_in}\n")
     twice(guest, SETTINGS)
     assert guest.read("/etc/default/grub.d/x.cfg") == f"{left}\n"
-    assert grub_settings(guest)["GRUB_CMDLINE_LINUX"] == ends_up
+    assert grub_settings(guest.root)["GRUB_CMDLINE_LINUX"] == ends_up
 
 
 def test_the_terminal_of_grub_is_set_in_one_place(guest: Guest) -> None:
@@ -240,8 +240,8 @@ def test_the_terminal_of_grub_is_set_in_one_place(guest: Guest) -> None:
     twice(guest, SETTINGS)
     assert drop_in.read_text() == "GRUB_DEFAULT=1\n"
     assert guest.read("/etc/default/grub").startswith("if true; then\n  :\nfi\n")
-    assert grub_settings(guest)["GRUB_TERMINAL"] == "console serial"
-    assert "GRUB_TERMINAL_OUTPUT" not in grub_settings(guest)
+    assert grub_settings(guest.root)["GRUB_TERMINAL"] == "console serial"
+    assert "GRUB_TERMINAL_OUTPUT" not in grub_settings(guest.root)
 
 
 def test_extlinux_of_alpine(guest: Guest) -> None:
