@@ -28,6 +28,7 @@ from pathlib import Path
 
 from dib_py.base import BaseImage, image_cache
 from dib_py.events import Events
+from dib_py.layers.locks import held, try_lock
 from dib_py.packages import PackageCache
 from dib_py.phases import PHASES, POST_INSTALL, Phase
 from dib_py.plan import Plan
@@ -106,7 +107,7 @@ class Cache:
         """Directories for a build, with links to all that is kept; ``keep``: whether what it downloads will be."""
         for directory in (self.files, self._builds):
             directory.mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with held(self._directory / "lock"):
             self._take_over_leftovers()
             root = self._builds / secrets.token_hex(8)
             lock = _create_locked(_lock_of(root))
@@ -124,7 +125,7 @@ class Cache:
 
     def end(self, build: Build) -> None:
         """Keep what the build downloaded, and remove its directories."""
-        with self._locked():
+        with held(self._directory / "lock"):
             self._finish(build)
 
     def _finish(self, build: Build) -> None:
@@ -142,9 +143,7 @@ class Cache:
         """What builds left that were killed: nobody holds their locks."""
         for path in self._builds.glob("*.lock"):
             lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(lock):
                 os.close(lock)
                 continue
             with suppress(OSError):
@@ -161,15 +160,6 @@ class Cache:
                 _link(file, fresh)
                 fresh.replace(kept)
                 fresh.unlink(missing_ok=True)  # a rename of one name of a file to another one does nothing
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = os.open(self._directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _below(root: Path, path: str) -> Path:

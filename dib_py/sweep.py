@@ -7,7 +7,6 @@ so that no moment is bad for a kill. Nothing is guessed from names: only what a 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from dib_py import mount_table, process
 from dib_py.errors import DibError, HostError
+from dib_py.layers.locks import try_lock
 from dib_py.state import state_path
 
 BUILD_PREFIX = "dib_build."
@@ -28,6 +28,7 @@ DIRECTORY = "directory"  # a build directory
 PARTIAL = "partial"  # a file that is renamed when it is whole
 FUSE = "fuse"  # number of a FUSE connection that the build's storage daemon serves
 
+_SOCKETS_IN = Path("/tmp")  # libguestfs's, whatever its temporary directory is
 _FUSE_CONTROL = Path("/sys/fs/fuse/connections")
 _ABORT = 'mount -t fusectl none "$1" && if [ -e "$1/$2/abort" ]; then echo 1 > "$1/$2/abort"; fi'
 
@@ -57,7 +58,7 @@ class Record:
         while True:
             path = directory / secrets.token_hex(8)
             lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            if _locked(lock) and os.fstat(lock).st_nlink:
+            if try_lock(lock) and os.fstat(lock).st_nlink:
                 return cls(path, lock)
             os.close(lock)  # a sweep came between the two calls and took it for a dead build's
 
@@ -140,17 +141,19 @@ def sweep() -> list[str]:
                 removed += record.remove_all()
             record.unlock()
     removed += stale_partition_nodes()
-    removed += [str(path) for path in stale_socket_directories() if _remove_tree(path)]
+    for path in stale_socket_directories():
+        shutil.rmtree(path, ignore_errors=True)
+        removed.append(str(path))
     return removed
 
 
-def stale_socket_directories(parent: Path = Path("/tmp"), listening: Path = Path("/proc/net/unix")) -> list[Path]:
+def stale_socket_directories() -> list[Path]:
     """Directories of this user that libguestfs made for sockets nobody has open any more, since its process was killed.
 
     For root it always puts them there, whatever its temporary directory is.
     """
-    open_sockets = listening.read_text()
-    return [path for path in parent.glob("libguestfs??????") if _has_only_dead_sockets(path, open_sockets)]
+    open_sockets = Path("/proc/net/unix").read_text()
+    return [path for path in _SOCKETS_IN.glob("libguestfs??????") if _has_only_dead_sockets(path, open_sockets)]
 
 
 def _has_only_dead_sockets(directory: Path, open_sockets: str) -> bool:
@@ -172,8 +175,8 @@ def abort_connection(number: int) -> None:
         process.run(["unshare", "--mount", "sh", "-c", _ABORT, "sh", directory, str(number)], timeout=10)
 
 
-def stale_partition_nodes(loops: list[str] | None = None) -> list[str]:
-    """Remove partition nodes (of all loop devices, or of ``loops``) that have no file behind them any more.
+def stale_partition_nodes() -> list[str]:
+    """Remove partition nodes of loop devices that have no file behind them any more.
 
     A loop device's partitions outlive its detaching; only root can remove them, so for others this does nothing.
     """
@@ -182,7 +185,7 @@ def stale_partition_nodes(loops: list[str] | None = None) -> list[str]:
     removed = []
     if os.geteuid() == 0:
         for device in sorted(Path("/sys/block").glob("loop[0-9]*")):
-            if (loops is None or device.name in loops) and not (device / "loop").exists():
+            if not (device / "loop").exists():
                 with suppress(OSError):
                     removed += loop.remove_partitions(Path("/dev") / device.name)
     return removed
@@ -198,18 +201,10 @@ def _dead_records() -> Iterator[Record]:
     for path in sorted(_records().iterdir()):
         with suppress(FileNotFoundError):
             lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            if _locked(lock):
+            if try_lock(lock):
                 yield Record(path, lock)
             else:
                 os.close(lock)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _abort_if_stuck(number: int, dead: Record) -> None:
@@ -232,7 +227,7 @@ def connections_of_living_builds(dead: Record | None = None) -> set[int]:
     used: set[int] = set()
     for path in _records().iterdir():
         with suppress(OSError), path.open("rb") as file:
-            if not (dead and dead.path == path) and not _locked(file.fileno()):
+            if not (dead and dead.path == path) and not try_lock(file.fileno()):
                 used.update(int(number) for number in Record(path).entries(FUSE))
     return used
 

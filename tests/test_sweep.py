@@ -17,6 +17,7 @@ from dib_py.sweep import Record
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "state_path", lambda: tmp_path / "state")
+    monkeypatch.setattr(sweep, "_SOCKETS_IN", tmp_path)
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_a_connection_in_use_by_somebody_else_is_not_aborted(monkeypatch: pytest
     alive.unlock()
 
 
-def test_stale_socket_directories(tmp_path: Path) -> None:
+def test_socket_directories_that_nobody_has_open_are_swept(tmp_path: Path) -> None:
     for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "other"):
         (tmp_path / name).mkdir()
     for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "other"):
@@ -185,4 +186,5 @@ def test_stale_socket_directories(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(str(tmp_path / "libguestfsBBBBBB" / "live.sock"))
         live.listen()
-        assert sweep.stale_socket_directories(tmp_path) == [tmp_path / "libguestfsAAAAAA"]
+        assert sweep.sweep() == [str(tmp_path / "libguestfsAAAAAA")]
+    assert sorted(path.name for path in tmp_path.glob("[lo]*")) == ["libguestfsBBBBBB", "libguestfsCCCCCC", "other"]
