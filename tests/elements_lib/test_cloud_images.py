@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -16,7 +17,15 @@ from dib_py.settings import Settings
 ELEMENTS = Path(__file__).resolve().parents[2] / "elements"
 KEYS = {
     "centos7/RPM-GPG-KEY-CentOS-7": "6341AB2753D78A78A7C27BB124C6A8A7F4A80EB5",
+    "fedora/RPM-GPG-KEY-fedora-43": "C6E7F081CF80E13146676E88829B606631645531",
     "fedora/RPM-GPG-KEY-fedora-44": "36F612DCF27F7D1A48A835E4DBFCF71C6D9F90A6",
+    # the first one is that of 2021 to 2023
+    "almalinux/RPM-GPG-KEY-AlmaLinux-8": (
+        "5E9B8F5617B5066CE92057C3488FCF7C3ABB34F8 BC5EDDCADF502C077F1582882AE81E8ACED7258B"
+    ),
+    "almalinux/RPM-GPG-KEY-AlmaLinux-9": "BF18AC2876178908D6E71267D36CB86CB86B3716",
+    "almalinux/RPM-GPG-KEY-AlmaLinux-10": "EE6DB7B98F5BF5EDD9DA0DE5DEE5C11CC2A1E572",
+    "opensuse/RPM-GPG-KEY-openSUSE": "AD485664E901B867051AB15F35A2F86E29B700A4",
 }
 
 
@@ -118,15 +127,20 @@ def test_another_architecture() -> None:
         ("centos7", "arm64", {}, ""),
         ("centos7", "amd64", {"DIB_CLOUD_IMAGES": "https://mine"}, ""),
         ("fedora", "amd64", {}, "fedora/RPM-GPG-KEY-fedora-44"),
-        ("fedora", "amd64", {"DIB_RELEASE": "43"}, ""),
-        ("almalinux", "amd64", {}, ""),
+        ("fedora", "amd64", {"DIB_RELEASE": "43"}, "fedora/RPM-GPG-KEY-fedora-43"),
+        ("fedora", "amd64", {"DIB_RELEASE": "42", "DIB_FEDORA_COMPOSE": "1.1"}, ""),
+        ("almalinux", "amd64", {}, "almalinux/RPM-GPG-KEY-AlmaLinux-10"),
+        ("almalinux", "amd64", {"DIB_RELEASE": "9.6"}, "almalinux/RPM-GPG-KEY-AlmaLinux-9"),
+        ("almalinux", "amd64", {"DIB_CLOUD_IMAGES": "https://mine"}, ""),
         ("almalinux", "amd64", {"DIB_BASE_KEYRING": "/keys"}, "/keys"),
+        ("opensuse", "amd64", {}, "opensuse/RPM-GPG-KEY-openSUSE"),
+        ("opensuse", "amd64", {"DIB_CLOUD_IMAGES": "https://mine"}, ""),
     ],
 )
 def test_which_keys_count(element: str, arch: str, environ: dict[str, str], keyring: str) -> None:
     found = base(element, arch=arch, **environ)
     assert found.keyring == (str(ELEMENTS / keyring) if keyring else "")
-    assert found.signature.endswith(".asc") == (element == "almalinux")
+    assert found.signature == (f"{found.checksum}.asc" if element in ("almalinux", "opensuse") else "")
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -134,7 +148,9 @@ def test_keys_are_the_publishers(name: str, tmp_path: Path) -> None:
     """By the fingerprints that they publish."""
     command = ["gpg", "--homedir", tmp_path, "--show-keys", "--with-colons", ELEMENTS / name]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")] == [KEYS[name]]
+    records = [line.split(":") for line in listed.splitlines()]
+    primary = [after[9] for record, after in itertools.pairwise(records) if record[0] == "pub"]
+    assert " ".join(primary) == KEYS[name]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +158,7 @@ def test_keys_are_the_publishers(name: str, tmp_path: Path) -> None:
     [
         ("rhel", {}, "access.redhat.com"),
         ("fedora", {"DIB_RELEASE": "99"}, "DIB_FEDORA_COMPOSE"),
+        ("fedora", {"DIB_RELEASE": "42"}, "DIB_FEDORA_COMPOSE"),
         ("centos", {"DIB_RELEASE": "7"}, "centos7"),
         ("debian", {"DIB_RELEASE": "sid", "DIB_DEBIAN_CLOUD_IMAGE": "1"}, "DIB_CLOUD_IMAGES"),
         ("debian", {"DIB_DEBIAN_CLOUD_IMAGE": "yes"}, "1 or 0"),

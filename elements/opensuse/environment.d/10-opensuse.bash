@@ -9,6 +9,10 @@ case "$DIB_RELEASE" in
     *) _place=distribution/leap/$DIB_RELEASE _name=Leap-$DIB_RELEASE ;;
 esac
 export DIB_FLAVOR=${DIB_FLAVOR:-Minimal-VM}
+# on a server of one's own are images of one's own
+if [ -z "${DIB_CLOUD_IMAGES:-}" ]; then
+    export DIB_BASE_KEYRING=${DIB_BASE_KEYRING:-RPM-GPG-KEY-openSUSE}
+fi
 export DIB_CLOUD_IMAGES=${DIB_CLOUD_IMAGES:-https://download.opensuse.org/$_place/appliances}
 export BASE_IMAGE_FILE=${BASE_IMAGE_FILE:-$_name-$DIB_FLAVOR.$DIB_RPM_ARCH-Cloud.qcow2}
 unset _place _name
