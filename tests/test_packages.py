@@ -232,6 +232,9 @@ def test_names_are_translated_for_the_element_that_wants_them(write: Write) -> N
         ("centos", "9-stream", "of-distro"),
         ("centos", "8", "of-release"),
         ("centos", "8-stream", "of-release"),
+        ("centos", "8.4", "of-release"),
+        ("centos", "8.5", "of-minor"),
+        ("centos", "9.1", "of-distro"),
     ],
 )
 def test_the_most_particular_section_wins(distro: str, release: str, name: str, write: Write) -> None:
@@ -241,7 +244,7 @@ def test_the_most_particular_section_wins(distro: str, release: str, name: str, 
             "default": {"p": "of-default"},
             "family": {"redhat": {"p": "of-family"}},
             "distro": {"centos": {"p": "of-distro"}},
-            "release": {"centos": {"8": {"p": "of-release"}}},
+            "release": {"centos": {"8": {"p": "of-release"}, "8.5": {"p": "of-minor"}}},
         },
     )
     package_map = PackageMap.read(element)

@@ -1,7 +1,8 @@
 """pkg-map: what a package is called in the image's distribution.
 
 The sections of an element's ``pkg-map`` file are merged from the general to the particular: ``default``, ``family``,
-``distro``, ``release``. A name may stand for several packages, or for none.
+``distro``, ``release``. A minor release that has no section, such as 9.6, has that of its major one. A name may stand
+for several packages, or for none.
 """
 
 from __future__ import annotations
@@ -75,5 +76,10 @@ class PackageMap:
             **sections.get("default", {}),
             **sections.get("family", {}).get(FAMILIES.get(distro, ""), {}),
             **sections.get("distro", {}).get(distro, {}),
-            **sections.get("release", {}).get(distro, {}).get(_RELEASES.get(release, release), {}),
+            **_of_release(sections.get("release", {}).get(distro, {}), _RELEASES.get(release, release)),
         }
+
+
+def _of_release(releases: Mapping[str, dict[str, str]], release: str) -> dict[str, str]:
+    major = release.partition(".")[0]
+    return releases.get(release) or releases.get(major, {})

@@ -14,7 +14,10 @@ PKG_MAP = {
     "default": {"web": "apache2", "tools": "one two", "gone": "default-gone", "quoted": 'a"b'},
     "family": {"debian": {"web": "apache2-family", "gone": ""}, "redhat": {"web": "httpd"}},
     "distro": {"debian": {"web": "apache2-debian"}},
-    "release": {"debian": {"bookworm": {"web": "apache2-bookworm"}}, "centos": {"8": {"web": "httpd-8"}}},
+    "release": {
+        "debian": {"bookworm": {"web": "apache2-bookworm"}},
+        "centos": {"8": {"web": "httpd-8"}, "8.5": {"web": "httpd-8.5"}},
+    },
 }
 
 
@@ -92,6 +95,9 @@ def pkg_map(tmp_path: Path) -> Path:
         ("ubuntu", "noble", "apache2-family"),
         ("rocky", "9", "httpd"),
         ("centos", "8-stream", "httpd-8"),
+        ("centos", "8.5", "httpd-8.5"),
+        ("centos", "8.4", "httpd-8"),
+        ("centos", "9.1", "httpd"),
         ("opensuse", "15.5", "apache2"),
         ("hurd", "", "apache2"),
     ],
