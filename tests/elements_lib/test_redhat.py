@@ -208,13 +208,32 @@ def test_a_minor_release_that_is_kept(rhel: Guest) -> None:
     assert "rhel-8-for-x86_64-baseos-eus-rpms" in rhel.calls[-1]
 
 
-def test_a_satellite(rhel: Guest) -> None:
+def test_release_10_attaches_nothing(rhel: Guest) -> None:
+    account = {"REG_METHOD": "portal", "REG_USER": "u", "REG_PASSWORD": "p"}
+    attach = {"REG_AUTO_ATTACH": "1", "REG_SERVICE_LEVEL": "x", "REG_POOL_ID": "7", "REG_RELEASE": "10.1"}
+    result = rhel.hook(REGISTER, **account, **attach, DIB_RELEASE="10.1")
+    assert rhel.calls == [
+        "subscription-manager register --username=u --password=p",
+        "subscription-manager release --set=10.1",
+        f"{REPOS} --disable=*",
+        f"{REPOS} --enable=rhel-10-for-x86_64-baseos-rpms --enable=rhel-10-for-x86_64-appstream-rpms",
+    ]
+    assert "REG_POOL_ID count for nothing" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("chosen", "repository"),
+    [({}, "satellite-client-6-for-rhel-9-x86_64-rpms"), ({"REG_SAT_REPO": "mine", "REG_REPOS": "one"}, "mine")],
+)
+def test_a_satellite(rhel: Guest, chosen: dict[str, str], repository: str) -> None:
     variables = {**PORTAL, "REG_METHOD": "satellite"}
     assert "REG_SAT_URL" in rhel.hook(REGISTER, check=False, **variables).stderr
-    rhel.hook(REGISTER, **variables, REG_SAT_URL="https://sat/")
+    rhel.hook(REGISTER, **variables, **chosen, REG_SAT_URL="https://sat/")
     certificate = "https://sat/pub/katello-ca-consumer-latest.noarch.rpm"
     assert rhel.calls[0] == f"rpm -U --replacepkgs {certificate}"
     assert rhel.calls[1].startswith("subscription-manager register")
+    assert rhel.calls[-2].endswith(f" --enable={repository}")
+    assert rhel.calls[-1] == f"{REPOS} --disable={repository}"
 
 
 @pytest.mark.parametrize(
@@ -268,5 +287,5 @@ def test_no_two_builds_have_a_registration_in_common() -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
     assert value() == value(REG_METHOD="disable") == ""
-    assert value(REG_METHOD="portal") != value(REG_METHOD="portal")
-    assert value(REG_METHOD="portal", DIB_RHEL_REGISTRATION="mine") == "mine"
+    assert value(**PORTAL) != value(**PORTAL)
+    assert value(**PORTAL, DIB_RHEL_REGISTRATION="mine") == "mine"
