@@ -139,12 +139,17 @@ def test_the_bootstrappers_default_where_this_machine_is_no_debian(tmp_path: Pat
     assert sources(tmp_path / "apt", DIB_RELEASE="trixie") == []
 
 
-def test_no_security_source_is_made_up(tmp_path: Path) -> None:
+def test_debians_own_security_source_where_no_other_is_known(tmp_path: Path) -> None:
     asked = {"DIB_RELEASE": "trixie", "DIB_DISTRIBUTION_MIRROR": "http://asked.example/debian"}
-    assert sources(apt(tmp_path, debian_sources=DEB822), **asked) == [
+    expected = [
         "default:deb http://asked.example/debian trixie main",
         "updates:deb http://asked.example/debian trixie-updates main",
     ]
+    directory = apt(tmp_path, debian_sources=DEB822)
+    security = "security:deb http://security.debian.org/debian-security trixie-security main"
+    assert sources(directory, **asked) == [*expected, security]
+    shutil.rmtree(directory / "bootstrap")
+    assert sources(directory, **asked, DIB_DEBIAN_SECURITY_MIRROR="none") == expected
 
 
 def test_a_mirror_that_was_asked_for(tmp_path: Path) -> None:

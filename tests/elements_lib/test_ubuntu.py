@@ -83,7 +83,6 @@ def test_what_apt_is_told_to_trust(cloud_image: Guest) -> None:
 def needs(**variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
-        "DIB_UBUNTU_KERNEL": "linux-image-generic",
         "DIB_UBUNTU_ARCHIVE_KEYRING": "",
         **variables,
     }
@@ -98,12 +97,6 @@ def test_a_machine_without_ubuntus_keys() -> None:
     for given in ("DIB_UBUNTU_ARCHIVE_KEYRING", "DIB_APT_KEYRING", "DIB_APT_SOURCES_CONF", "DIB_BASE_IMAGE"):
         assert needs(**{given: "x"}).returncode == 0, given
     assert needs(DIB_DEBOOTSTRAP_EXTRA_ARGS="--no-check-gpg").returncode == 0
-
-
-def test_an_unknown_kernel() -> None:
-    refused = needs(DIB_UBUNTU_KERNEL="linux-image-lts", DIB_APT_KEYRING="x")
-    assert refused.returncode == 1
-    assert "linux-image-virtual" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,19 @@ fi
 # a base image has its kernel
 if [ -n "${DIB_BASE_IMAGE:-}" ]; then
     export DIB_DEBIAN_KERNEL=${DIB_DEBIAN_KERNEL:-none}
-else
-    export DIB_DEBIAN_KERNEL=${DIB_DEBIAN_KERNEL:-generic}
 fi
+case "${DIB_DEBIAN_KERNEL:-}" in
+    '' | generic | cloud | none) ;;
+    *)
+        echo "DIB_DEBIAN_KERNEL is '$DIB_DEBIAN_KERNEL'; it may be generic, cloud or none" >&2
+        exit 1
+        ;;
+esac
+case "$ARCH:${DIB_DEBIAN_KERNEL:-}" in
+    amd64:* | arm64:* | aarch64:*) export DIB_DEBIAN_KERNEL=${DIB_DEBIAN_KERNEL:-generic} ;;
+    *:generic | *:cloud)
+        echo "DIB_DEBIAN_KERNEL is '$DIB_DEBIAN_KERNEL', and no kernel for $ARCH is known here; it may be none" >&2
+        exit 1
+        ;;
+    *) ;; # without a value package-installs.yaml ends the plan
+esac
