@@ -243,6 +243,24 @@ def test_host_keys_come_back_one_by_one(guest: Guest) -> None:
     assert (guest.root / "etc/ssh/ssh_host_rsa_key").stat().st_mode & 0o777 == 0o600
 
 
+HYBRID = "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_key_exchange_that_is_safe_from_quantum_computers_where_the_server_has_it(guest: Guest, asked: bool) -> None:
+    """A server that can't be asked may be too old for it, and would not start."""
+    guest.merge("openssh-server")
+    guest.fake("ssh", f'[ "$2" = kex ] && echo {HYBRID} curve25519-sha256 | tr ", " "\\n"' if asked else "exit 127")
+    guest.write("/etc/ssh/sshd_config", "")
+    guest.hook("post-install.d/99-harden-sshd-config")
+    first = guest.read("/etc/ssh/sshd_config").splitlines()[0]
+    rest = "curve25519-sha256@libssh.org,ecdh-sha2-nistp521,"
+    if asked:
+        assert first == f"KexAlgorithms {HYBRID},curve25519-sha256"
+    else:
+        assert first.startswith(f"KexAlgorithms curve25519-sha256,{rest}")
+
+
 def test_only_known_algorithms_are_offered_and_first_of_all(guest: Guest) -> None:
     guest.merge("openssh-server")
     guest.fake(
