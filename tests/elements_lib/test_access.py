@@ -117,7 +117,7 @@ def test_busybox_makes_the_user(devuser: Guest) -> None:
     devuser.fake("adduser", MADE)
     devuser.fake("addgroup")
     # as in a guest that has no useradd and no usermod
-    programs = " ".join(("bash", "dirname", "id", "install", "getent", "cut", "cat"))
+    programs = "bash dirname id install getent cut cat touch grep tail chmod chown"
     devuser.run("/bin/bash", "-c", f"mkdir -p /opt/small; for p in {programs}; do ln -s /usr/bin/$p /opt/small/; done")
     devuser.run("/usr/bin/env", "PATH=/opt/fake:/opt/small", f"/tmp/in_target.d/{DEVUSER}", **VARIABLES)
     assert devuser.calls == [
@@ -156,6 +156,16 @@ def test_the_real_programs_of_this_machine(guest: Guest) -> None:
     name, password, *_ = guest.read("/etc/shadow").splitlines()[-1].split(":")
     assert (name, password) == ("devuser", "*")
     assert (guest.root / "home/devuser").is_dir()
+
+
+def test_keys_are_added_to_those_of_a_user_who_exists(devuser: Guest) -> None:
+    devuser.write("/etc/passwd", devuser.read("/etc/passwd") + "devuser:x:0:0::/home/dev:/bin/sh\n")
+    (devuser.hooks / "devuser-ssh-authorized-keys").write_text("ssh-rsa AAAA me\nssh-rsa BBBB you\n")
+    keys = devuser.write("/home/dev/.ssh/authorized_keys", "ssh-rsa CCCC\nssh-rsa AAAA me")
+    for _ in range(2):
+        devuser.hook(DEVUSER)
+    assert keys.read_text() == "ssh-rsa CCCC\nssh-rsa AAAA me\nssh-rsa BBBB you\n"
+    assert (keys.stat().st_mode & 0o777, keys.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
 # -- local-config

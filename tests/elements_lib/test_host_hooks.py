@@ -108,6 +108,13 @@ def test_the_builders_own_key_comes_in(build: Build) -> None:
     assert keys.read_text() == "ed25519\n"
 
 
+def test_keys_that_are_not_there(build: Build) -> None:
+    build.merge("devuser")
+    result = build.hook("extra-data.d/50-devuser", check=False, DIB_DEV_USER_AUTHORIZED_KEYS="/no/keys")
+    assert result.returncode == 1
+    assert "/no/keys is no file" in result.stderr
+
+
 # -- source-repositories and cache-url
 
 GIT = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "init.defaultBranch=master"]
