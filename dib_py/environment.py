@@ -124,7 +124,7 @@ def build_variables(
     variables = inherited(settings)
     variables.update(_choices(settings))
     variables.update(_elements(settings, resolution, places))
-    variables.update(_places(settings, places, phase))
+    variables.update(_places(places, phase))
     variables.update(_disk(settings, disk, phase))
     variables["LC_ALL"] = "C"
     if phase.side is Side.GUEST:
@@ -212,7 +212,7 @@ def _as_yaml(paths: tuple[tuple[str, str], ...]) -> str:
     return yaml.safe_dump(dict(paths), default_flow_style=False, width=2**20)
 
 
-def _places(settings: Settings, places: Places, phase: Phase) -> dict[str, str]:
+def _places(places: Places, phase: Phase) -> dict[str, str]:
     variables = {
         "TMP_BUILD_DIR": str(places.build),
         "TMP_IMAGE_DIR": str(places.images),

@@ -45,11 +45,6 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
-def enter(namespace: int, kind: int) -> None:
-    """Make the calling thread a member of an open namespace of that kind."""
-    _check(_libc.setns(namespace, kind), "setns")
-
-
 def mount(source: str | Path, target: str | Path, fstype: str = "", flags: int = 0, data: str = "") -> None:
     _check(
         _libc.mount(os.fsencode(source), os.fsencode(target), fstype.encode() or None, flags, data.encode() or None),

@@ -39,15 +39,6 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def is_opaque(path: str | Path) -> bool:
-    """Whether a directory of an upper directory hides the one below it."""
-    for prefix in ATTRIBUTES:
-        with contextlib.suppress(OSError):
-            if os.getxattr(path, f"{prefix}opaque", follow_symlinks=False) == b"y":
-                return True
-    return False
-
-
 def make_opaque(path: str | Path) -> None:
     """Have a directory of an upper directory hide the one below it, as overlayfs does with what is made anew."""
     prefix = ATTRIBUTES[1 if _has_own_users() else 0]

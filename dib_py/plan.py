@@ -157,12 +157,6 @@ class Plan:
             if element.is_builtin:
                 (directory / element.name).symlink_to(element.path)
 
-    def to_json(self) -> str:
-        """The plan for programs, as ``dib_py/schema/plan.json`` describes it; secrets are masked."""
-        from dib_py.plan_json import to_json
-
-        return to_json(self)
-
 
 def make_plan(
     settings: Settings,

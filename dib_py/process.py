@@ -61,14 +61,12 @@ def run(
     return stdout
 
 
-def follow(
-    argv: Sequence[str | Path], output: Callable[[bytes], None], *, env: Mapping[str, str] | None = None
-) -> None:
+def follow(argv: Sequence[str | Path], output: Callable[[bytes], None]) -> None:
     """Run a program that takes long, handing over each chunk of its standard output as it comes.
 
     Raises as :func:`run` does; the message of a failure shows standard error. However this ends, the program has ended.
     """
-    with _piped(argv, stdout=subprocess.PIPE, env=env) as process:
+    with _piped(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         with process.stdout as pipe:
             while chunk := os.read(pipe.fileno(), 65536):
@@ -103,13 +101,12 @@ def _piped(
     *,
     stdout: int | IO[bytes],
     stdin: int = subprocess.DEVNULL,
-    env: Mapping[str, str] | None = None,
     fine: Collection[int] = (0,),
 ) -> Iterator[subprocess.Popen[bytes]]:
     args = [str(arg) for arg in argv]
     with tempfile.TemporaryFile() as errors:
         try:
-            process = subprocess.Popen(args, stdin=stdin, stdout=stdout, stderr=errors, env=env)
+            process = subprocess.Popen(args, stdin=stdin, stdout=stdout, stderr=errors)
         except FileNotFoundError as error:
             raise HostError(f"{args[0]} is not installed", hint="dib-py doctor lists what is needed") from error
         try:

@@ -79,6 +79,8 @@ class _Supervisor:
         self._channel = Channel.open()
         self._signal = 0
         self._failure: BuildFailed | None = None
+        self._keeper: int | None = None  # its process, and that of the build's init, once they run
+        self._init: int | None = None
         self._ended: int | None = None  # the build's exit status, once it has one
 
     def run(self) -> int:
@@ -103,7 +105,7 @@ class _Supervisor:
     @property
     def build_has_ended(self) -> bool:
         """False only for one that even SIGKILL could not end; its record stays for a later run."""
-        return not hasattr(self, "_keeper") or self._ended is not None
+        return self._keeper is None or self._ended is not None
 
     def _wanted_signals(self) -> list[signal.Signals]:
         """SIGINT and SIGTERM always, also in a script's background; SIGHUP unless nohup asked to ignore it."""
@@ -186,7 +188,7 @@ class _Supervisor:
     # -- the end
     def _reap(self) -> bool:
         """Whether the build has ended."""
-        if self._ended is None:
+        if self._keeper is not None and self._ended is None:
             pid, status = os.waitpid(self._keeper, os.WNOHANG)
             if pid:
                 code = os.waitstatus_to_exitcode(status)
@@ -195,10 +197,10 @@ class _Supervisor:
 
     def _kill(self) -> None:
         """End all of the build at once; what waits for a daemon that is gone is freed."""
-        if not hasattr(self, "_keeper") or self._reap():
+        if self._keeper is None or self._reap():
             return
         with suppress(ProcessLookupError):
-            os.kill(getattr(self, "_init", self._keeper), signal.SIGKILL)
+            os.kill(self._init or self._keeper, signal.SIGKILL)
         if self._wait(_END_WITHIN):
             return
         for number in self._record.entries(sweep.FUSE):

@@ -245,7 +245,7 @@ def test_a_build_that_fails_keeps_what_it_downloaded(plan: Plan, tmp_path: Path)
 def test_an_image_has_to_be_vouched_for(
     verified: bool, trusted: bool, is_kept: bool, plan: Plan, tmp_path: Path
 ) -> None:
-    base = BaseImage(tmp_path / "image", "qcow2", 1, "sha256:0", verified, "somewhere")
+    base = BaseImage(tmp_path / "image", "qcow2", 1, "sha256:0", verified)
     settings = replace(plan.settings, trust_base=trusted)
     with opened(plan, settings, base, Events()) as caches:
         assert caches.paths == ("/var/cache/apt",)

@@ -24,7 +24,7 @@ from dib_py.element import Catalog
 from dib_py.errors import DibError, ElementError, FileError, UsageError
 from dib_py.hooks import list_hooks
 from dib_py.plan import Plan, make_plan
-from dib_py.plan_json import to_dict
+from dib_py.plan_json import to_dict, to_json
 from dib_py.resolve import NoOperatingSystem
 from dib_py.settings import OneOff, Settings
 
@@ -95,7 +95,7 @@ def test_one_offs_end_post_install_in_the_order_given(tmp_path: Path) -> None:
     assert [kind for _, kind, _ in shown] == ["run", "copy-in", "root-password"]
     assert {phase for phase, _, _ in shown} == {"post-install"}
     assert shown[-1][2] == "hunter22"  # a build needs it
-    jsonschema.validate(json.loads(made.to_json()), SCHEMA)
+    jsonschema.validate(json.loads(to_json(made)), SCHEMA)
 
 
 def test_names_of_steps_are_their_own_within_a_phase(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_names_of_steps_are_their_own_within_a_phase(tmp_path: Path) -> None:
 def test_no_secret_is_shown(tmp_path: Path) -> None:
     secrets = {"DIB_DEV_USER_PASSWORD": "swordfish", "API_TOKEN": "t0k3n$x", "https_proxy": "http://me:open-it@proxy:1"}
     made = plan("web", "frost", one_offs=one_offs(tmp_path), environ=secrets)
-    for text in (made.to_json(), made.mask("\n".join(lines(made)))):
+    for text in (to_json(made), made.mask("\n".join(lines(made)))):
         for value in ("swordfish", "t0k3n", "open-it", "hunter22"):
             assert value not in text
-    environment = json.loads(made.to_json())["environment"]
+    environment = json.loads(to_json(made))["environment"]
     assert environment["DIB_DEV_USER_PASSWORD"] == "***"
     assert "API_TOKEN" not in environment  # the caller's own, which the build has not touched
     assert environment["https_proxy"] == "http://me:***@proxy:1"
@@ -119,7 +119,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
 
 def test_a_secret_that_is_a_common_word_spoils_no_document() -> None:
     made = plan("web", "frost", environ={"DIB_PASSWORD": "root", "A_TOKEN": "host", "B_SECRET": "frost"})
-    document = json.loads(made.to_json())
+    document = json.loads(to_json(made))
     jsonschema.validate(document, SCHEMA)
     assert document["steps"][0]["phase"] == "root" and document["steps"][0]["side"] == "host"
     assert "frost" in [element["name"] for element in document["elements"]]
@@ -128,13 +128,13 @@ def test_a_secret_that_is_a_common_word_spoils_no_document() -> None:
 def test_a_base_image_takes_the_place_of_a_layout() -> None:
     made = plan("web", "frost", base="/images/base.qcow2", base_checksum="sha256:" + "0" * 64)
     assert made.layout is None and made.base is not None
-    assert json.loads(made.to_json())["base"] == {
+    assert json.loads(to_json(made))["base"] == {
         "kind": "image",
         "location": "/images/base.qcow2",
         "checksum": "sha256:" + "0" * 64,
         "source": made.base.source,
     }
-    jsonschema.validate(json.loads(made.to_json()), SCHEMA)
+    jsonschema.validate(json.loads(to_json(made)), SCHEMA)
     assert "base      image /images/base.qcow2 (sha256:0000" in "\n".join(lines(made))
 
 
@@ -208,7 +208,7 @@ def test_what_is_hidden_and_skipped_is_warned_of(copy: Path) -> None:
 
 
 def test_a_plan_is_the_same_every_time() -> None:
-    assert plan("web", "frost").to_json() == plan("web", "frost").to_json()
+    assert to_json(plan("web", "frost")) == to_json(plan("web", "frost"))
 
 
 def add(path: Path, text: str, mode: int = 0o644) -> None:

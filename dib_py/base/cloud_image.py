@@ -27,14 +27,13 @@ LONGEST_LIST = 16 * 1024 * 1024  # bytes of a checksum file
 @dataclass(frozen=True)
 class BaseImage:
     """A whole image file that refers to no other. ``format`` is qemu's name, ``size`` the disk's in bytes, ``digest``
-    ``sha256:`` of the file, ``verified`` whether a strong checksum vouches for it, ``origin`` for people."""
+    ``sha256:`` of the file, ``verified`` whether a strong checksum vouches for it."""
 
     path: Path
     format: str
     size: int
     digest: str
     verified: bool
-    origin: str
 
 
 def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patience = PATIENCE) -> BaseImage:
@@ -56,7 +55,7 @@ def obtain(spec: BaseSpec, settings: Settings, events: Events, patience: Patienc
             error.where = str(spec)  # where it is in the cache says nothing to anybody
         raise
     verified = checksum is not None and checksum.strong
-    return BaseImage(path, image_format, size, f"sha256:{digest}", verified, str(spec))
+    return BaseImage(path, image_format, size, f"sha256:{digest}", verified)
 
 
 def check_local(spec: BaseSpec) -> None:

@@ -297,15 +297,14 @@ class Disk:
             path.write_bytes(b"")
         except OSError as error:
             raise DiskError(f"the overlay {path} can't be made: {error.strerror}") from error
-        file_node = f"{overlay.node}-file"
-        options: dict[str, Any] = {"driver": "qcow2", "file": file_node, "size": self.capacity}
+        options: dict[str, Any] = {"driver": "qcow2", "file": overlay.file_node, "size": self.capacity}
         if files := self.image().files:
             options["backing-file"] = backing_name or _backing_name(path, files[0].path)
             options["backing-fmt"] = files[0].format
-        self._add_node(file_node, {"driver": "file", "filename": str(path.absolute()), **_FILE_OPTIONS})
+        self._add_node(overlay.file_node, {"driver": "file", "filename": str(path.absolute()), **_FILE_OPTIONS})
         try:
             self.daemon.run_job("blockdev-create", options=options)
-            node = {"driver": "qcow2", "file": file_node, "backing": backing}
+            node = {"driver": "qcow2", "file": overlay.file_node, "backing": backing}
             self._add_node(overlay.node, {**node, **_TOP_OPTIONS})
         except DiskError:  # the daemon lets go of the file, so that it can be tried again
             with contextlib.suppress(DiskError):

@@ -10,6 +10,8 @@ from dib_py.disk.size import GIB, MIB, Usage, shown
 from dib_py.errors import DibError, DiskError
 
 START_SIZE = GIB  # bytes of room for the root of a disk that grows
+FLOOR = 512 * MIB
+RATIO = 0.4
 _KEPT_BACK = 16 * MIB  # what ext4 gives to nobody, or a fiftieth if that is less (its reserved clusters)
 
 _STEP = 256 * MIB  # sizes are whole steps, so that a long write does not resize for every little bit
@@ -34,7 +36,7 @@ class Resizable(Protocol):
 class Growth:
     """A watcher that keeps the root filesystem from running full, from ``__enter__`` to ``__exit__``.
 
-    Whenever less than ``floor`` bytes or less than ``ratio`` of the filesystem are free, the disk and what is on it
+    Whenever less than ``FLOOR`` bytes or less than ``RATIO`` of the filesystem are free, the disk and what is on it
     grow. What went wrong meanwhile is raised at the exit, unless another error is on its way. A disk of a given size is
     only watched: with ``grows=False``. To foresee from the rate of writing was tried: bursts made disks of 60 GiB.
     """
@@ -44,15 +46,11 @@ class Growth:
         disk: Resizable,
         target: Growing,
         *,
-        floor: int = 512 * MIB,
-        ratio: float = 0.4,
         interval: float = 0.1,
         grows: bool = True,
     ) -> None:
         self._disk = disk
         self._target = target
-        self._floor = floor
-        self._ratio = ratio
         self._interval = interval
         self._grows = grows
         self._error: DibError | None = None
@@ -106,9 +104,9 @@ class Growth:
     def _wanted(self, size: int, free: int) -> int:
         """How large the filesystem should be."""
         used = size - free
-        if free >= max(self._floor, self._ratio * size):
+        if free >= max(FLOOR, RATIO * size):
             return size
-        needed = max(used + self._floor, int(used / (1 - self._ratio)))
+        needed = max(used + FLOOR, int(used / (1 - RATIO)))
         return size + -(-(needed - size) // _STEP) * _STEP
 
     def _watch(self) -> None:

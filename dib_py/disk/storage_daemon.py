@@ -35,6 +35,7 @@ _REPLY_LIMIT = 16 * 1024**2  # bytes of one reply; a chain of hundreds of nodes 
 _COMMAND_TIMEOUT = 300.0  # seconds; a command drains what is in flight first
 _NUDGE = 0.5  # seconds without an answer, a hundred times of what one takes
 _END_WITHIN = 5.0  # seconds for a daemon that is asked to end
+_TAIL = 5  # lines of the daemon's log that a message has
 _POLL = 0.001  # seconds between looks at something that ends soon
 
 T = TypeVar("T")
@@ -219,11 +220,11 @@ class StorageDaemon:
             future.cancel()
             raise
 
-    def _tail(self, lines: int = 5) -> str:
+    def _tail(self) -> str:
         """The end of the daemon's log, ready to be appended to a message."""
         try:
             text = (self.directory / LOG_NAME).read_text(errors="replace")
         except OSError:
             return ""
-        last = text.splitlines()[-lines:]
+        last = text.splitlines()[-_TAIL:]
         return ":\n" + "\n".join(last) if last else " (its log is empty)"

@@ -27,6 +27,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "
 
 _KILL_GRACE = 60.0  # seconds in which the appliance must have ended a program that it was told to kill
 _KILL_AGAIN = 2.0  # seconds; the first request may come before the program has started
+_CONNECTED_WITHIN = 10.0  # seconds; qemu connects when it starts
 _CHUNK = 256 * 1024
 _SUN_PATH_MAX = 107
 
@@ -133,9 +134,9 @@ class Runner:
         listener.listen(1)
         return cls(path, listener, last_words)
 
-    def accept(self, timeout: float = 10.0) -> None:
+    def accept(self) -> None:
         """Take the connection that qemu made when it started."""
-        self._listener.settimeout(timeout)
+        self._listener.settimeout(_CONNECTED_WITHIN)
         try:
             self._port, _ = self._listener.accept()
         except TimeoutError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ def nested_namespace() -> Iterator[None]:
         namespaces.propagation("/proc", namespaces.MS_PRIVATE)
         yield
     finally:
-        namespaces.enter(before, namespaces.CLONE_NEWNS)
+        assert ctypes.CDLL(None).setns(before, namespaces.CLONE_NEWNS) == 0
         os.close(before)
         os.chdir(cwd)
 
