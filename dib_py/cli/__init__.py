@@ -41,7 +41,7 @@ CLASSIC = frozenset({"disk-image-create", "ramdisk-image-create"})
 VERBOSE = re.compile(r"-[a-z]*v[a-z]*|--verbose")
 _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)  # what print and flush raise; a build takes care of its own
 ENDED_BY_READER = 128 + 13  # as if by SIGPIPE
-TROUBLE = {"diff": 2}  # what an error is for commands whose 1 means something else
+TROUBLE = {"diff": 2, "verify": 2}  # what an error is for commands whose 1 means something else
 
 
 def main(argv: Sequence[str] | None = None, program: str = "") -> int:
@@ -75,7 +75,8 @@ def _run(module: str, words: list[str], program: str) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except DibError as error:
-        return _tell(str(error), error.hint, TROUBLE.get(module, error.exit_code))
+        plain = error.exit_code == DibError.exit_code  # another one says itself what happened, such as a signal
+        return _tell(str(error), error.hint, TROUBLE.get(module, 1) if plain else error.exit_code)
     except click.ClickException as error:
         return _tell(" ".join(error.format_message().split()), "", TROUBLE.get(module, 1))
     except (KeyboardInterrupt, click.Abort):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dib_py.cli.options import parse
+from dib_py.cli.looking import looking_settings
 from dib_py.errors import UsageError
 from dib_py.events import Subscriber
 
@@ -22,13 +23,35 @@ HELP = """Boot an image on a throw-away overlay, and say whether it is what a cl
 The image is not changed. The verdict is kept beside it, as IMAGE.verdict.json and as a page, IMAGE.verdict.html; while
 the image, the checks and what is asked stay the same, that is the answer without another boot.
 
-The exit code is 0 if all checks passed, else 1."""
+The exit code is 0 if all checks passed, 1 if the verdict is another one, and 2 if there is none: the command line is
+wrong, the image can't be read, or this machine can't verify it. --list names the checks."""
+
+LONGEST = 7 * 24 * 3600  # seconds of --timeout
+
+
+def _list_checks(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print what ``--check`` and ``--profile`` take."""
+    if not wanted:
+        return
+    from dib_py.verify import choice
+
+    for check in choice.known():
+        click.echo(f"{check.name:15} {' '.join(sorted(check.profiles)):18} {check.proves}")
+    context.exit()
 
 
 @click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("image", metavar="IMAGE")
 @click.option("--check", "checks", multiple=True, metavar="NAME", help="run this check only; may be given again")
 @click.option("--profile", metavar="NAME", help="the set of checks: openstack (the default) or minimal")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_checks,
+    help="list the checks, and what each proves",
+)
 @click.option("--timeout", type=float, metavar="SECONDS", help="how long all may take (default: 900, without KVM 2400)")
 @click.option("--again", is_flag=True, help="boot it even if its verdict is known")
 @click.option("--json", "as_json", is_flag=True, help="print the verdict as JSON")
@@ -48,16 +71,19 @@ def command(
 ) -> int:
     if checks and profile:
         raise UsageError("--check and --profile exclude each other")
-    if timeout is not None and timeout <= 0:
-        raise UsageError(f"--timeout takes seconds, not {timeout:g}")
+    if timeout is not None and not 0 < timeout <= LONGEST:
+        raise UsageError(f"--timeout takes seconds, up to {LONGEST}, not {timeout:g}")
+    written = {"--junit": junit, "--keep-console": keep_console}
+    outputs = {option: Path(name) for option, name in written.items() if name is not None}
+    _refuse_collisions(Path(image), outputs)
     from dib_py.base.cache import image_cache  # help and usage errors need not wait for the engine
     from dib_py.digest import Memory
     from dib_py.verify import choice
     from dib_py.verify.verify import Asked, verify
 
-    if junit is not None:
-        _refuse_unwritable("--junit", Path(junit))
-    settings = parse([], os.environ)
+    for option, path in outputs.items():
+        _refuse_unwritable(option, path)
+    settings = looking_settings(os.environ)
     known = choice.known()
     chosen = choice.by_name(checks, known) if checks else choice.of_profile(profile or choice.DEFAULT_PROFILE, known)
     asked = Asked(
@@ -66,7 +92,7 @@ def command(
         profile="" if checks else profile or choice.DEFAULT_PROFILE,
         timeout=timeout,
         again=again,
-        kept_console=_fresh(keep_console),
+        kept_console=None if keep_console is None else Path(keep_console).absolute(),
     )
     memory = Memory(image_cache(settings) / "digests")
     with ExitStack() as stack:
@@ -74,16 +100,25 @@ def command(
     return _tell(verdict, as_json, junit)
 
 
-def _fresh(name: str | None) -> Path | None:
-    """An empty file for the console, made now so that a name that can't be written is told before any work."""
-    if name is None:
-        return None
-    path = Path(name).absolute()
-    try:
-        path.write_bytes(b"")
-    except OSError as error:
-        raise UsageError(f"--keep-console: {name} can't be written: {error.strerror}") from error
-    return path
+def _refuse_collisions(image: Path, outputs: Mapping[str, Path]) -> None:
+    """Tell of a file that would be written over the image, over its verdict or over another one that is asked for."""
+    from dib_py.verify.places import page_path, verdict_path
+
+    if image.is_dir():  # which has no verdict, and is told later
+        return
+    taken = {"the image itself": image, "where the verdict is kept": verdict_path(image), "its page": page_path(image)}
+    for option, path in outputs.items():
+        for what, other in taken.items():
+            if _is_same(path, other):
+                raise UsageError(f"{option}: {path} is {what}")
+        taken[f"what {option} writes"] = path
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether both names are of one file, now or once it is there; devices and pipes hold nothing to lose."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def _refuse_unwritable(option: str, path: Path) -> None:

@@ -48,12 +48,12 @@ def judge(settings: Settings, worker: Worker) -> Judge | None:
         verdict = order if isinstance(order, Verdict) else carry_out(order, worker)
         if verdict.outcome is not Outcome.FAILED:
             if not isinstance(order, Verdict):
-                finish(verdict, image.destination, worker.events)
+                finish(verdict, image.destination, worker.events, anew=True)
             _warn(verdict, worker.events)
             return image.destination
         rejected = image.destination.with_name(f"{image.destination.stem}.rejected{image.destination.suffix}")
         image.path.replace(rejected)
-        finish(replace(verdict, image=str(rejected)), rejected, worker.events)
+        finish(replace(verdict, image=str(rejected)), rejected, worker.events, anew=True)
         raise _refusal(verdict, rejected)
 
     return ask if settings.verify else None

@@ -12,7 +12,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from socket import socket
 from typing import Any
 
@@ -47,7 +48,7 @@ class Agent:
             answer = json.loads(self._line(deadline))
         except TimeoutError:
             raise Unreachable(f"the guest agent did not answer {command} within {limit:g} s") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Unreachable(f"the guest agent does not answer {command} in JSON: {error}") from error
         except OSError as error:
             raise Unreachable("the machine has ended") from error
@@ -60,11 +61,14 @@ class Agent:
         limit = self._timeout if timeout is None else timeout
         deadline = time.monotonic() + limit
         started = self.ask("guest-exec", limit, path=argv[0], arg=list(argv[1:]), capture_output=True)
+        with _understood("guest-exec"):
+            pid = int(started["pid"])
         while True:
-            status = self.ask("guest-exec-status", max(1.0, deadline - time.monotonic()), pid=started["pid"])
-            if status["exited"]:
-                code = status.get("exitcode", 128 + status.get("signal", 0))
-                return Answer(code, _text(status.get("out-data", "")), _text(status.get("err-data", "")))
+            status = self.ask("guest-exec-status", max(1.0, deadline - time.monotonic()), pid=pid)
+            with _understood("guest-exec-status"):
+                if status["exited"]:
+                    code = int(status.get("exitcode", 128 + status.get("signal", 0)))
+                    return Answer(code, _text(status.get("out-data", "")), _text(status.get("err-data", "")))
             if time.monotonic() > deadline:
                 raise Unreachable(f"a command did not end within {limit:g} s: {argv[0]}")
             time.sleep(_POLL)
@@ -112,6 +116,15 @@ class Agent:
         if left <= 0:
             raise TimeoutError
         self._port.settimeout(left)
+
+
+@contextmanager
+def _understood(command: str) -> Iterator[None]:
+    """An answer is the guest's, and may be anything: what is not as the protocol has it is none."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise Unreachable(f"the guest agent's answer to {command} makes no sense: {error!r}") from error
 
 
 def _text(encoded: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Given:
     directory: Path
     clock: Callable[[], float]
     events: Events
-    kept_console: Path | None = None
+    kept_console: ConsoleCopy | None = None
     lacks_bootloader: bool = False
 
 
@@ -86,6 +87,7 @@ class Boot:
         self._resets = 0
         self._asked_to_end = False
         self._ended_by_itself = False
+        self._broken = ""
         self._screenshot: bytes | None = None
         self._told_stage = Stage.NOTHING
         self._told_line: list[str] = []
@@ -96,9 +98,7 @@ class Boot:
     def __enter__(self) -> Boot:
         self._started = self._clock()
         self._machine.__enter__()
-        kept = self._given.kept_console
-        copy = ConsoleCopy(kept, self._given.events) if kept else None
-        console = Console(self._machine.serial, self._clock, copy)
+        console = Console(self._machine.serial, self._clock, self._given.kept_console)
         agent = Agent(self._machine.agent, self.limits.command)
         ssh = Ssh(self.seed, self._given.directory, self.limits.command)
         shell = Shell(agent, ssh, console, self.seed, self.board, self.limits.command)
@@ -159,6 +159,11 @@ class Boot:
     def ended_by_itself(self) -> bool:
         """Whether the guest switched the machine off."""
         return self._ended_by_itself
+
+    @property
+    def broken(self) -> str:
+        """What ended qemu, where that was neither the guest nor the verification: it is no fault of the image's."""
+        return self._broken
 
     def give_up(self, trouble: Trouble) -> None:
         """The guest won't come up, or won't answer any more."""
@@ -267,7 +272,7 @@ class Boot:
     # -- what happens
     def _on_machine_event(self, name: str, data: dict[str, Any]) -> None:
         if name == "ENDED":
-            self._on_end(int(data["code"]))
+            self._on_end(int(data["code"]), bool(data["guest"]))
         elif name == "FIRMWARE":
             if self._opened.wait(_JOIN_WITHIN):
                 self._doors.console.hint(data["line"])
@@ -282,14 +287,15 @@ class Boot:
         elif (name, data) == ("VSERPORT_CHANGE", {"id": AGENT_PORT, "open": True}) and self._opened.wait(_JOIN_WITHIN):
             self._watch.greet_agent()
 
-    def _on_end(self, code: int) -> None:
-        self._ended_by_itself = code == 0  # of a qemu that nobody killed
+    def _on_end(self, code: int, by_guest: bool) -> None:
+        self._ended_by_itself = by_guest
         if not self._ending and not self._closing.is_set():
-            if self._ended_by_itself:
+            if by_guest:
                 self._ending = "the guest switched the machine off"
             else:
-                said = self._machine.messages.splitlines()[-1:] or [f"exit code {code}"]
-                self._ending = f"qemu ended: {said[0]}"
+                said = self._machine.messages.splitlines()[-1:] or [_how(code)]
+                self._ending = f"qemu was ended, and not by the guest: {said[0]}"
+                self._broken = "" if self._trouble else self._ending
         if not self._asked_to_end and not self._closing.is_set():
             with self._lock:
                 self._trouble = self._trouble or Trouble(self.stage, self._ending)
@@ -333,3 +339,8 @@ class Boot:
         thread = threading.Thread(target=work, name=f"boot-{self.boot}", daemon=True)
         self._threads.append(thread)
         thread.start()
+
+
+def _how(code: int) -> str:
+    """What an exit code says of a process that says nothing itself."""
+    return f"it was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"

@@ -36,7 +36,7 @@ class Console:
     """Reads from ``serial`` in a thread of its own until it ends."""
 
     def __init__(self, serial: socket, clock: Callable[[], float], kept: ConsoleCopy | None = None) -> None:
-        """``clock``: seconds since the verification's start. ``kept`` gets all raw bytes, and is closed at the end."""
+        """``clock``: seconds since the verification's start. ``kept`` gets all raw bytes."""
         self._serial = serial
         self._clock = clock
         self._transcript = Transcript()
@@ -109,12 +109,8 @@ class Console:
         self._thread.join(timeout)
 
     def _read(self) -> None:
-        try:
-            while data := self._receive():
-                self._take(data)
-        finally:
-            if self._kept:
-                self._kept.close()
+        while data := self._receive():
+            self._take(data)
 
     def _receive(self) -> bytes:
         try:

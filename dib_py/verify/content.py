@@ -8,9 +8,11 @@ most of an image is, cost nothing: qemu-nbd tells where they are.
 from __future__ import annotations
 
 import hashlib
+import math
 import signal
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +29,31 @@ BLOCK = 64 * 1024  # bytes; a part of the digest's definition
 _READ = 16 * BLOCK  # bytes of one request
 _IN_FLIGHT = 8  # requests; qemu-nbd decompresses them in threads
 _MAPPED = 1024**3  # bytes of disk that one question about zeros is about
+_TOLD = 1024**3  # bytes of disk that one word about how far it is stands for
 _ZEROS = bytes(BLOCK)
 _ALLOCATION = "base:allocation"
 
 
-def content_digest(path: Path, image_format: str, memory: Memory) -> str:
+def content_digest(
+    path: Path,
+    image_format: str,
+    memory: Memory,
+    *,
+    deadline: float = math.inf,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
     """``blake2b:`` and 64 hexadecimal digits; read anew only where the file is another than remembered.
 
-    ``image_format`` is qemu's name. DiskError for an image that can't be read, or refers to another file; HostError
-    where libnbd's bindings or qemu-nbd are missing. The image has been examined (``dib_py.base.image_format``): qemu
-    takes what was cut off of some formats for zeros.
+    ``image_format`` is qemu's name; ``told`` gets how many bytes of the disk are done, of how many. DiskError for an
+    image that can't be read, or not before ``deadline`` (monotonic), or refers to another file; HostError where
+    libnbd's bindings or qemu-nbd are missing. The image has been examined (``dib_py.base.image_format``): qemu takes
+    what was cut off of some formats for zeros.
     """
     refuse_references(path, image_format)
-    return f"blake2b:{memory.digest(path, KIND, lambda: _read(path, image_format))}"
+    return f"blake2b:{memory.digest(path, KIND, lambda: _read(path, image_format, deadline, told))}"
 
 
-def _read(path: Path, image_format: str) -> str:
+def _read(path: Path, image_format: str, deadline: float, told: Callable[[int, int], None]) -> str:
     try:
         import nbd
     except ImportError as error:
@@ -58,17 +69,23 @@ def _read(path: Path, image_format: str) -> str:
             ["qemu-nbd", "--read-only", f"--format={image_format}", str(path.absolute())]
         )
         try:
-            return _digest(disk)
+            return _digest(disk, deadline, told)
         finally:
             disk.kill_subprocess(signal.SIGTERM)
     except nbd.Error as error:
         raise DiskError(f"the image can't be read: {error.string}", where=str(path)) from error
 
 
-def _digest(disk: nbd.NBD) -> str:
+def _digest(disk: nbd.NBD, deadline: float, told: Callable[[int, int], None]) -> str:
     size = disk.get_size()
+    next_told = _TOLD
     known = hashlib.blake2b(size.to_bytes(8, "big"), digest_size=32)
     for start, data in _read_ahead(disk, _requests(disk, size)):
+        if start >= next_told:
+            told(start, size)
+            next_told = start + _TOLD
+        if time.monotonic() > deadline:
+            raise DiskError("reading the image took longer than the verification may")
         for offset in range(0, len(data), BLOCK):
             block = data[offset : offset + BLOCK]
             if block != _ZEROS[: len(block)]:

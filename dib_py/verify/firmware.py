@@ -60,7 +60,7 @@ def boots(image: Path, image_format: str, scratch: Path) -> tuple[Firmware, Firm
     run(
         [
             *("qemu-img", "dd", "-f", image_format, "-O", "raw", f"bs={_START}", "count=1"),
-            *(f"if={image}", f"of={scratch}"),
+            *(f"if={image.absolute()}", f"of={scratch}"),
         ],
         timeout=60,
     )

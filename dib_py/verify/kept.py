@@ -38,12 +38,15 @@ class Asked:
     terms: Mapping[str, str] = field(default_factory=dict)
 
 
-def keep(image: Path, verdict: Verdict) -> list[Path]:
+def keep(image: Path, verdict: Verdict, *, anew: bool = False) -> list[Path]:
     """Put a verdict beside its image, joined with the one before; the paths of its page and itself.
 
-    OutputError where it can't be written.
+    One that says of no digest what it is of stays away from one that does, and nothing is written then; unless ``anew``
+    says that this is another image than the one before. OutputError where it can't be written.
     """
-    if (known := _read(image)) is not None:
+    if not anew and (known := _read(image)) is not None:
+        if known.digest and not verdict.digest:
+            return []
         verdict = joined(known, verdict)
     made = [(page_path(image), page(verdict)), (verdict_path(image), to_json(verdict) + "\n")]
     for path, text in made:

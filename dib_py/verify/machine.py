@@ -30,6 +30,7 @@ AGENT_PORT = "agent"  # the id of the agent's port in events
 
 _PROGRAMS = {"x86_64": "qemu-system-x86_64"}
 _END_WITHIN = 10.0  # seconds for a qemu that was killed
+_LAST_EVENT_WITHIN = 5.0  # seconds after its end: it is on the socket by then
 _LARGEST_PICTURE = 2 * 1024**2  # bytes of a PNG: a text console has 10 KiB, a desktop of photographs less than this
 _FIRMWARE_LOG = 0x402  # the port at which SeaBIOS says what it does
 _FIRMWARE_SAYS = 64 * 1024  # bytes of that which are looked at; the guest's software can write there too
@@ -70,7 +71,7 @@ class Machine:
     """Powered on while open; killed at the end, if it has not ended by itself.
 
     ``told`` gets qemu's events, in threads of this class; besides them ``FIRMWARE``, with each line that SeaBIOS says
-    to nobody else, and ``ENDED``, with the exit code, once the process has ended.
+    to nobody else, and ``ENDED``, with the exit code and whether it was the guest's doing, once the process has ended.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class Machine:
         self._directory = directory
         self._told = told
         self._messages = directory / "qemu.log"
+        self._shut_down = threading.Event()
+        self._by_guest = False  # that it was shut down
         self._qmp: Qmp | None = None
 
     def __enter__(self) -> Machine:
@@ -116,7 +119,7 @@ class Machine:
         self._watch.start()
         threading.Thread(target=self._read_firmware_log, name="firmware", daemon=True).start()
         try:
-            self._qmp = Qmp(control, self._told)
+            self._qmp = Qmp(control, self._on_event)
         except HostError as error:
             self.kill()
             self._close(control)
@@ -165,7 +168,14 @@ class Machine:
 
     def _wait(self) -> None:
         code = self.process.wait()
-        self._told("ENDED", {"code": code})
+        by_guest = code == 0 and self._shut_down.wait(_LAST_EVENT_WITHIN) and self._by_guest
+        self._told("ENDED", {"code": code, "guest": by_guest})
+
+    def _on_event(self, name: str, data: dict[str, Any]) -> None:
+        if name == "SHUTDOWN":  # a signal from outside ends qemu in the same way, and with the same exit code
+            self._by_guest = data.get("guest") is True
+            self._shut_down.set()
+        self._told(name, data)
 
     def _read_firmware_log(self) -> None:
         """Read it to its end, whoever wants it: the guest stands still while nobody does."""

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-ENGINE = 1  # counts up when the same image and checks may get another verdict for a reason that is in no check
+ENGINE = 2  # counts up when the same image and checks may get another verdict for a reason that is in no check
 
 
 class Outcome(str, enum.Enum):
@@ -110,7 +110,7 @@ class Verdict:
     asked for, empty if they were named one by one. ``reason`` is one line on what is wrong; empty if it passed.
     ``stage`` is how far the first boot came. ``terms`` is what else was asked of the machine and can change the
     outcome, such as its memory; ``limit`` is how many seconds all was allowed to take. ``accelerator``, ``firmware``
-    and ``qemu_version`` are empty where nothing was booted.
+    and ``qemu_version`` are empty where nothing was booted, the first also where no boot proves anything.
     """
 
     image: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 from dib_py.verify.result import BootReport, Evidence, Line, Moment, Outcome, Result, Stage, Verdict
@@ -18,7 +19,7 @@ _STAGES = {stage.word: stage for stage in Stage}
 
 def to_json(verdict: Verdict) -> str:
     """The document as indented text."""
-    return json.dumps(to_dict(verdict), indent=2)
+    return json.dumps(to_dict(verdict), indent=2, allow_nan=False)
 
 
 def from_json(text: str) -> Verdict:
@@ -28,7 +29,7 @@ def from_json(text: str) -> Verdict:
         if document["version"] != VERSION:
             raise ValueError(f"version {document['version']} of the format is not known")
         return _verdict(document)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"this is no verdict: {error!r}") from error
 
 
@@ -102,9 +103,9 @@ def _verdict(document: dict[str, Any]) -> Verdict:
         accelerator=str(document["accelerator"]),
         firmware=str(document["firmware"]),
         qemu_version=str(document["qemu_version"]),
-        started=float(document["started"]),
-        seconds=float(document["seconds"]),
-        limit=float(document["limit"]),
+        started=_seconds(document["started"]),
+        seconds=_seconds(document["seconds"]),
+        limit=_seconds(document["limit"]),
         terms={str(name): str(value) for name, value in document["terms"].items()},
         engine=int(document["engine"]),
     )
@@ -117,8 +118,8 @@ def _result(entry: dict[str, Any]) -> Result:
         outcome=Outcome(entry["outcome"]),
         reason=str(entry["reason"]),
         evidence=tuple(Evidence(str(one["title"]), str(one["text"])) for one in entry["evidence"]),
-        started=float(entry["started"]),
-        seconds=float(entry["seconds"]),
+        started=_seconds(entry["started"]),
+        seconds=_seconds(entry["seconds"]),
         version=int(entry["version"]),
     )
 
@@ -129,10 +130,10 @@ def _boot(entry: dict[str, Any]) -> BootReport:
         number=int(entry["number"]),
         stage=_STAGES[entry["stage"]],
         ending=str(entry["ending"]),
-        started=float(entry["started"]),
-        seconds=float(entry["seconds"]),
+        started=_seconds(entry["started"]),
+        seconds=_seconds(entry["seconds"]),
         moments=tuple(_moment(one) for one in entry["timeline"]),
-        console=tuple(Line(int(one["number"]), float(one["at"]), str(one["text"])) for one in entry["console"]),
+        console=tuple(Line(int(one["number"]), _seconds(one["at"]), str(one["text"])) for one in entry["console"]),
         screenshot=None if screenshot is None else base64.b64decode(screenshot, validate=True),
     )
 
@@ -140,8 +141,16 @@ def _boot(entry: dict[str, Any]) -> BootReport:
 def _moment(entry: dict[str, Any]) -> Moment:
     stage, line = entry["stage"], entry["line"]
     return Moment(
-        at=float(entry["at"]),
+        at=_seconds(entry["at"]),
         text=str(entry["text"]),
         stage=None if stage is None else _STAGES[stage],
         line=None if line is None else int(line),
     )
+
+
+def _seconds(value: Any) -> float:
+    """A number that there is: JSON as Python reads it has others too."""
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError(f"{value} is no time")
+    return seconds

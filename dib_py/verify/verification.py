@@ -20,6 +20,7 @@ from dib_py.settings import GIB
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
 from dib_py.verify.checks import DOORS, Check, Limits, Need, Trouble
+from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.firmware import Firmware, boots, lacks_bootloader, may_hold_windows, ovmf
 from dib_py.verify.machine import Hardware, make_overlay, processors, program, qemu_version
 from dib_py.verify.metadata import Metadata, served
@@ -40,6 +41,15 @@ def grown(virtual_size: int) -> int:
     return (whole + max(_LEAST_GROWTH, -(-whole // 4))) * GIB
 
 
+def identity(image: Path) -> tuple[int, ...]:
+    """What changes of a file when somebody writes to it or puts another one in its place; empty where none is."""
+    try:
+        found = image.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be verified, all decided: the image has been examined, and a profile has become its checks."""
@@ -56,6 +66,8 @@ class Order:
     memory: int  # MiB
     terms: dict[str, str]
     kept_console: Path | None = None
+    spent: float = 0.0  # seconds of the limit that its examination took
+    identity: tuple[int, ...] = ()  # of the file whose digest it is
 
 
 class Verification:
@@ -69,13 +81,14 @@ class Verification:
         self._events = events
         self._began = time.time()
         self._origin = time.monotonic()
-        self._deadline = self._origin + order.limits.total
+        self._deadline = self._origin + order.limits.total - order.spent
         self._boards = (Board(), Board())
         self._runs: list[Run] = []
         self._reports: list[BootReport] = []
         self._trouble = ""  # what kept a boot from coming up, and how far it came
         self._impossible = ""  # why the image can't be booted on this machine
         self._booting: Boot | None = None
+        self._boots: list[Boot] = []
         self._firmware: list[Firmware] = []
         self._attaching: list[threading.Thread] = []
 
@@ -92,7 +105,7 @@ class Verification:
             stack.callback(readers.close)
             given = self._given(readers, stack)
             stack.callback(self._settle_all)
-            if self._needs(1, Need.IMAGE):
+            if self._needs(1, Need.IMAGE) or self._ends_well:  # reading tells whether there is a cloud-init to wait for
                 readers.start()
             self._carry_out(given)
         return self._verdict()
@@ -134,22 +147,26 @@ class Verification:
     def _boot(self, boot: Boot) -> bool:
         """One boot with its checks, as far as they do not need its end; whether the guest came up and stayed up."""
         self._booting = boot
+        self._boots.append(boot)
         self._firmware.append(boot.firmware)
         board = boot.board
         runs = self._start_checks(boot.boot, boot)
         late = [run for run in runs if Need.OTHERS in run.check.needs]
         after = [run for run in runs if Need.END in run.check.needs]
+        goes_on = boot.boot == 1 and self._ends_well
         early = [run for run in runs if run not in late and run not in after and run.check.needs & DOORS]
         try:
             with boot:
                 self._wait_for(early, boot)
+                if goes_on:
+                    self._wait_for_first_work(boot)
                 came_up = not boot.over and self._left() > 0
                 if self._left() <= 0:
                     boot.give_up(self._too_late(boot))
                 if came_up:
                     board.up(Need.OTHERS)
                     self._wait_for(late, boot)
-                    if boot.boot == 1 and not boot.over and (after or self._checks(2)):
+                    if goes_on and not boot.over:
                         boot.switch_off(self._left())
         finally:
             self._booting = None
@@ -166,6 +183,17 @@ class Verification:
         """Until they have ended, or the boot or the time is over."""
         while any(not run.ended for run in runs) and not boot.over and self._left() > 0:
             boot.wait_until_over(min(0.2, self._left()))
+
+    def _wait_for_first_work(self, boot: Boot) -> None:
+        """Until the guest has come up and cloud-init has ended: what is cut off in between says nothing of either."""
+        needs = (Need.LOGIN, Need.CLOUD_INIT)
+        while any(boot.board.reason(need) is None for need in needs) and not boot.over and self._left() > 0:
+            boot.wait_until_over(min(0.2, self._left()))
+
+    @property
+    def _ends_well(self) -> bool:
+        """Whether the first boot has to come to an end of its own, for what looks at its disk or starts it again."""
+        return self._needs(1, Need.END) or bool(self._checks(2))
 
     def _read_only(self, subject: Boot) -> None:
         """The checks that need no machine; the others are not run."""
@@ -250,20 +278,20 @@ class Verification:
         order = self._order
         by_name = {run.check.name: self._judged(run.check, run.result) for run in self._runs}
         results = tuple(by_name[check.name] for check in order.checks)
-        booted = bool(self._reports) and not self._impossible
+        booted = bool(self._reports) and not self._impossible and not any(boot.broken for boot in self._boots)
         outcome, reason = overall(results), summary(results)
         if booted and self._trouble and outcome is not Outcome.PASSED:
             outcome, reason = Outcome.FAILED, self._trouble
         return Verdict(
             image=str(order.name),
-            digest=order.digest,
+            digest=self._digest(),
             profile=order.profile,
             outcome=outcome,
             reason=reason,
             stage=self._reports[0].stage if self._reports else Stage.NOTHING,
             results=results,
             boots=tuple(self._reports),
-            accelerator=("kvm" if order.kvm else "tcg") if self._reports else "",
+            accelerator=("kvm" if order.kvm else "tcg") if booted else "",
             firmware=", then ".join(dict.fromkeys(one.value for one in self._firmware)),
             qemu_version=qemu_version() if self._reports else "",
             started=self._began,
@@ -273,14 +301,28 @@ class Verification:
         )
 
     def _judged(self, check: Check, result: Result) -> Result:
-        """A result, unless it comes from a boot that proves nothing as the image is for other machines."""
-        if self._impossible and check.needs & DOORS:
-            return replace(result, outcome=Outcome.NOT_RUN, reason=self._impossible)
+        """A result, unless its boot proves nothing: the image is for other machines, or somebody ended qemu."""
+        why = self._impossible or next((one.broken for one in self._boots if one.boot == check.boot), "")
+        if why and check.needs & DOORS:
+            return replace(result, outcome=Outcome.NOT_RUN, reason=why)
         return result
+
+    def _digest(self) -> str:
+        """The image's, unless somebody wrote to it meanwhile: nobody knows then what was looked at."""
+        order = self._order
+        if order.identity and identity(order.image) != order.identity:
+            self._events.warning(
+                "the image was changed while it was verified: the verdict is not kept for another time"
+            )
+            return ""
+        return order.digest
 
     # -- what is common
     def _given(self, readers: Readers, stack: ExitStack) -> Given:
         order = self._order
+        console = ConsoleCopy(order.kept_console, self._events) if order.kept_console else None
+        if console is not None:
+            stack.callback(console.close)
         seed = make_seed(self._directory)
         seed_disk = self._directory / "seed.iso"
         write_disk(seed_disk, seed)
@@ -299,7 +341,7 @@ class Verification:
             directory=self._directory,
             clock=self._clock,
             events=self._events,
-            kept_console=order.kept_console,
+            kept_console=console,
         )
 
     def _hardware(self, firmware: Firmware) -> Hardware:

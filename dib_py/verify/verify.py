@@ -23,6 +23,7 @@ from dib_py.events import (
     CheckFinished,
     Event,
     Events,
+    Progress,
     Subscriber,
     VerificationFinished,
     VerificationStarted,
@@ -30,7 +31,7 @@ from dib_py.events import (
 from dib_py.isolation import Worker
 from dib_py.settings import Settings
 from dib_py.target.probe import kvm_works
-from dib_py.verify import kept
+from dib_py.verify import console_copy, kept
 from dib_py.verify.checks import DOORS, Check
 from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.content import content_digest
@@ -38,7 +39,7 @@ from dib_py.verify.limits import limits
 from dib_py.verify.namespace import apart
 from dib_py.verify.result import Outcome, Result, Stage, Verdict
 from dib_py.verify.verdict_json import from_json, to_json
-from dib_py.verify.verification import Order, Verification
+from dib_py.verify.verification import Order, Verification, identity
 
 MEMORY = 1024  # MiB of the machine: what a small flavour of a cloud has
 LAST_WORDS = 15  # lines of a console that are shown of a guest that did not come up
@@ -101,14 +102,24 @@ def check_readable(image: Path) -> None:
 
 def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) -> Order | Verdict:
     """What is to be done, or the verdict where nothing needs to be."""
+    began = time.monotonic()
+    known_as = identity(asked.image)
     try:
         image_format, size = examine(asked.image)
     except BaseError as error:
+        _begin_console(asked)
         return _keep_broken(asked, error, events)
+    _begin_console(asked)
     kvm = kvm_works(settings.environ)
     allowed = limits(kvm.works, asked.timeout)
     try:
-        digest = content_digest(asked.image, image_format, memory)
+        digest = content_digest(
+            asked.image,
+            image_format,
+            memory,
+            deadline=began + allowed.total,
+            told=lambda done, total: events.emit(Progress("read the image", done, total)),
+        )
     except HostError as error:
         events.info(f"the verdict is not kept for another time: {error}")
         digest = ""
@@ -140,7 +151,15 @@ def prepare(asked: Asked, settings: Settings, memory: Memory, events: Events) ->
         MEMORY,
         dict(asked.terms),
         asked.kept_console,
+        time.monotonic() - began,
+        known_as,
     )
+
+
+def _begin_console(asked: Asked) -> None:
+    """Only once there is an image to verify: until then what is there may be all that anybody has."""
+    if asked.kept_console is not None:
+        console_copy.empty(asked.kept_console)
 
 
 def carry_out(order: Order, worker: Worker) -> Verdict:
@@ -150,11 +169,15 @@ def carry_out(order: Order, worker: Worker) -> Verdict:
     return apart(lambda: Verification(order, directory, worker.events).run())
 
 
-def finish(verdict: Verdict, image: Path, events: Events) -> Verdict:
-    """Keep a new verdict beside the image that it is of, and tell of it."""
+def finish(verdict: Verdict, image: Path, events: Events, *, anew: bool = False) -> Verdict:
+    """Keep a new verdict beside the image that it is of, which may be there ``anew``, and tell of it."""
     files: list[Path] = []
     try:
-        files = kept.keep(image, verdict)
+        files = kept.keep(image, verdict, anew=anew)
+        if not files:
+            events.warning(
+                f"{kept.verdict_path(image)} stays as it is: it is of a content that this verdict knows nothing of"
+            )
     except OutputError as error:  # such as in a directory of somebody else's
         events.warning(str(error))
     _tell(verdict, files, events)

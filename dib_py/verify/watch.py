@@ -150,12 +150,14 @@ class Watch:
 
     def _await_shell(self) -> None:
         shell = self._doors.shell
-        if shell.open(self._doors_stay_closed, self._stopping):
-            self._note(f"commands can be run by {shell.name}")
-            self._board.up(Need.SHELL)
-            self._await_cloud_init()
-        else:
+        try:
+            if shell.open(self._doors_stay_closed, self._stopping):
+                self._note(f"commands can be run by {shell.name}")
+                self._board.up(Need.SHELL)
+        finally:
             self._board.never("no door into the guest opened", Need.SHELL)
+        if self._board.is_up(Need.SHELL):
+            self._await_cloud_init()
 
     def _doors_stay_closed(self) -> bool:
         """Each of the doors' needs has been settled, and time enough has passed for those that came."""

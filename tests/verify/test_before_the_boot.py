@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from dib_py.events import CheckFinished, Event, Events
+from dib_py.events import CheckFinished, Event, Events, Message
 from dib_py.verify import verification
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot
@@ -18,7 +19,7 @@ from dib_py.verify.limits import TCG
 from dib_py.verify.namespace import apart
 from dib_py.verify.result import Outcome, Result, Stage, Verdict
 from dib_py.verify.run import Run
-from dib_py.verify.verification import Order, Verification
+from dib_py.verify.verification import Order, Verification, identity
 from tests.verify.checks.fakes import Reader
 
 WINDOWS, LINUX = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "L"
@@ -75,17 +76,28 @@ def disk(tmp_path: Path, label: str, kind: str) -> Path:
     return path
 
 
-def verified(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> Verdict:
+def verified(
+    tmp_path: Path,
+    image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checks: tuple[Check, ...] = (),
+    told: Callable[[Event], None] = lambda event: None,
+) -> Verdict:
     def start(self: Boot) -> Boot:
         raise Started
 
     monkeypatch.setattr(verification, "Offline", Offline)
     monkeypatch.setattr(Boot, "__enter__", start)
-    checks: tuple[Check, ...] = (Boots(), Reads())
     size = image.stat().st_size
-    order = Order(image, image, "raw", size, "", checks, "openstack", TCG, kvm=False, memory=64, terms={})
+    order = Order(
+        *(image, image, "raw", size, "blake2b:1", checks or (Boots(), Reads()), "openstack", TCG),
+        kvm=False,
+        memory=64,
+        terms={},
+        identity=identity(image),
+    )
     (tmp_path / "work").mkdir()
-    return apart(Verification(order, tmp_path / "work", Events()).run)
+    return apart(Verification(order, tmp_path / "work", Events(told)).run)
 
 
 @pytest.mark.root
@@ -95,6 +107,35 @@ def test_windows_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l
     found = {result.check: (result.outcome, result.reason) for result in verdict.results}
     assert found == {"boots": (Outcome.NOT_RUN, ONLY_READ), "reads": (Outcome.PASSED, "")}
     assert (verdict.outcome, verdict.boots, verdict.stage) == (Outcome.NOT_RUN, (), Stage.NOTHING)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_verdict_on_an_image_that_changes_meanwhile_is_of_no_known_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    image = disk(tmp_path, "gpt", WINDOWS)
+
+    class Changes(Reads):
+        def run(self, subject: Subject) -> Finding:
+            if replaced:
+                image.with_name("copy").write_bytes(image.read_bytes())
+                image.with_name("copy").replace(image)
+            else:
+                image.touch()
+            return passed()
+
+    told: list[Event] = []
+    verdict = verified(tmp_path, image, monkeypatch, (Changes(),), told.append)
+    assert verdict.digest == "" and verdict.passed
+    assert [event.text for event in told if isinstance(event, Message)] == [
+        "the image was changed while it was verified: the verdict is not kept for another time"
+    ]
+
+
+@pytest.mark.root
+def test_an_image_that_stays_as_it_is_keeps_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verified(tmp_path, disk(tmp_path, "gpt", WINDOWS), monkeypatch, (Reads(),)).digest == "blake2b:1"
 
 
 @pytest.mark.root

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dib_py import digest
 from dib_py.digest import Memory
 from dib_py.errors import DiskError
 from dib_py.process import run
+from dib_py.verify import content
 from dib_py.verify.content import BLOCK, content_digest
 
 MIB = 1024**2
@@ -118,3 +120,13 @@ def test_an_image_that_was_cut_off_has_no_digest_and_leaves_no_process(tmp_path:
         of(image, "qcow2")
     found = subprocess.run(["pgrep", "-f", str(image)], capture_output=True, text=True, check=False).stdout
     assert not found
+
+
+def test_reading_has_its_time_and_tells_how_far_it_is(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DiskError, match="longer than the verification may"):
+        content_digest(disk, "raw", Memory(None), deadline=time.monotonic() - 1)
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(content, "_TOLD", MIB)
+    size = disk.stat().st_size
+    content_digest(disk, "raw", Memory(None), told=lambda done, total: told.append((done, total)))
+    assert told and all(0 < done < total == size for done, total in told) and told == sorted(told)

@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket, socketpair
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pytest
 
 from dib_py.events import Events
 from dib_py.verify.agent import Agent
-from dib_py.verify.checks import AgentRefused, LoginRefused, Unreachable
+from dib_py.verify.board import Board
+from dib_py.verify.checks import AgentRefused, LoginRefused, Need, Unreachable
 from dib_py.verify.console import Console
 from dib_py.verify.console_copy import ConsoleCopy
+from dib_py.verify.limits import TCG
 from dib_py.verify.result import Stage
+from dib_py.verify.watch import Doors, Watch
 
 PASSWORD = "secret-1"
 
@@ -244,3 +247,58 @@ def test_a_program_in_the_guest() -> None:
     with played(qga({"guest-exec": {"pid": 7}, "guest-exec-status": status})) as port:
         answer = Agent(port, 10).execute(["/bin/false"])
     assert (answer.exit_code, answer.output, answer.errors, looks) == (2, "out", "", [7, 7])
+
+
+RAN = {"exited": True, "exitcode": 0}
+
+
+@pytest.mark.parametrize(
+    ("started", "status"),
+    [
+        ({}, RAN),
+        ([], RAN),
+        (None, RAN),
+        ({"pid": "x"}, RAN),
+        ({"pid": 7}, {}),
+        ({"pid": 7}, [1]),
+        ({"pid": 7}, {"exited": True, "exitcode": "x"}),
+        ({"pid": 7}, {"exited": True, "exitcode": 1e999}),
+        ({"pid": 7}, {**RAN, "out-data": "a"}),
+        ({"pid": 7}, {**RAN, "err-data": {}}),
+    ],
+)
+def test_answers_that_make_no_sense_are_none(started: Any, status: Any) -> None:
+    guest = qga({"guest-exec": started, "guest-exec-status": status})
+    with played(guest) as port, pytest.raises(Unreachable, match="makes no sense"):
+        Agent(port, 10).execute(["/bin/sh"])
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"{", b"\x80", b"1" * 5000])
+def test_answers_that_are_no_json_are_none(answer: bytes) -> None:
+    def guest(port: socket) -> None:
+        for line in port.makefile("rb"):
+            message = json.loads(line.lstrip(b"\xff"))
+            if message["execute"] == "guest-sync-delimited":
+                port.sendall(b"\xff" + json.dumps({"return": message["arguments"]["id"]}).encode() + b"\n")
+            else:
+                port.sendall(answer + b"\n")
+
+    with played(guest) as port, pytest.raises(Unreachable, match="does not answer guest-ping in JSON"):
+        Agent(port, 10).ask("guest-ping")
+
+
+class Broken:
+    """A shell with a bug."""
+
+    name = ""
+
+    def open(self, *about: object) -> bool:
+        raise ZeroDivisionError
+
+
+def test_checks_never_wait_for_a_shell_that_nobody_tries_to_open_any_more() -> None:
+    board, nothing = Board(), cast(Any, None)
+    watch = Watch(Doors(nothing, nothing, nothing, cast(Any, Broken())), board, TCG, lambda: 0.0, print, print)
+    with pytest.raises(ZeroDivisionError):
+        watch._await_shell()
+    assert board.reason(Need.SHELL) == "no door into the guest opened"

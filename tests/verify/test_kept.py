@@ -153,12 +153,22 @@ def test_a_check_that_nobody_asked_before_is_added_with_its_boot(image: Path) ->
 
 @pytest.mark.parametrize(
     "other",
-    [{"digest": "blake2b:" + "0" * 64}, {"digest": ""}, {"engine": ENGINE + 1}, {"terms": {}}, {"accelerator": "kvm"}],
+    [{"digest": "blake2b:" + "0" * 64}, {"engine": ENGINE + 1}, {"terms": {}}, {"accelerator": "kvm"}],
 )
 def test_a_verdict_on_something_else_has_nothing_in_common(image: Path, other: dict[str, object]) -> None:
     keep(image, samples.good())
     keep(image, samples.verdict(samples.result("boots"), profile="", **other))
     assert [result.check for result in kept(image).results] == ["boots"]
+
+
+def test_a_verdict_that_is_of_no_known_content_takes_no_place(image: Path) -> None:
+    nobody = samples.verdict(samples.result("boots", Outcome.FAILED, reason="no image"), digest="")
+    assert keep(image, nobody) != []
+    assert keep(image, samples.good()) != []
+    assert keep(image, nobody) == []
+    assert kept(image).passed
+    assert keep(image, nobody, anew=True) != []  # another image has come in its place
+    assert kept(image).reason == "boots: no image"
 
 
 def test_a_profile_that_is_asked_for_again_is_the_whole_answer(image: Path) -> None:

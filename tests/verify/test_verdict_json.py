@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from importlib.resources import files
 
 import jsonschema
@@ -86,6 +88,12 @@ def test_a_verdict_can_be_read_back_whatever_is_in_it(verdict: Verdict) -> None:
     jsonschema.validate(json.loads(text), SCHEMA)
 
 
+@pytest.mark.parametrize("limit", [math.nan, math.inf])
+def test_what_is_no_number_in_json_is_not_written(limit: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json(replace(samples.good(), limit=limit))
+
+
 def test_the_schema_allows_nothing_that_is_not_in_it() -> None:
     document = to_dict(samples.good())
     for spoil in ({"stage": "moon"}, {"outcome": "maybe"}, {"surprise": 1}, {"digest": "sha256:00"}):
@@ -105,6 +113,9 @@ def test_the_schema_allows_nothing_that_is_not_in_it() -> None:
         to_json(samples.good())[:-40],
         to_json(samples.good()).replace('"login"', '"moon"'),
         to_json(samples.good()).replace('"started": 0.5', '"started": "soon"'),
+        to_json(samples.good()).replace('"started": 0.5', '"started": NaN'),
+        to_json(samples.good()).replace('"limit": 900.0', '"limit": 1e999'),
+        to_json(replace(samples.good(), engine=77)).replace('"engine": 77', '"engine": 1e999'),
         to_json(samples.good()).replace('"screenshot": "', '"screenshot": "!'),
         to_json(samples.good()).replace('"terms": {', '"terms": 1, "x": {'),
     ],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -218,3 +220,31 @@ def test_no_qemu_is_left(tmp_path: Path) -> None:
     mark = os.fsencode(str(tmp_path / "work"))
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [command for command in commands if b"qemu" in command and mark in command]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_qemu_that_somebody_ends_is_no_fault_of_the_image(tmp_path: Path, number: signal.Signals) -> None:
+    def end(subject: Subject) -> Finding:
+        mark = os.fsencode(str(tmp_path / "work"))
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if b"qemu-system" in (words := path.read_bytes()) and mark in words:
+                    os.kill(int(path.parent.name), number)
+        return passed() if subject.wait(Need.SHELL, 10) else failed("it has gone")
+
+    image = guest(tmp_path / "good.raw", UP, HANG)
+    verdict = verified(tmp_path, image, BOOTS, check("end", Need.LOGIN, run=end), check("second", Need.LOGIN, boot=2))
+    assert set(outcomes(verdict).values()) == {"not run"} and verdict.outcome is Outcome.NOT_RUN
+    assert reasons(verdict)["boots"].startswith("qemu was ended, and not by the guest: ")
+    assert verdict.boots[0].stage is Stage.LOGIN and verdict.accelerator == ""
+
+
+@pytest.mark.parametrize(("need", "boot"), [(Need.END, 1), (Need.LOGIN, 2)])
+def test_a_first_boot_comes_up_before_it_is_switched_off(tmp_path: Path, need: Need, boot: int) -> None:
+    image = guest(tmp_path / "good.raw", UP, WAIT_FOR_BUTTON, SWITCH_OFF)
+    verdict = verified(tmp_path, image, check("after", need, boot=boot))
+    first = verdict.boots[0]
+    (pressed,) = [moment.at for moment in first.moments if moment.text == "power button pressed"]
+    (up,) = [moment.at for moment in first.moments if moment.stage is Stage.LOGIN]
+    assert up + LIMITS.cloud_init < pressed
+    assert first.ending == "the guest switched the machine off"
