@@ -14,27 +14,33 @@ from pathlib import Path
 _OWNERS, _EVERYONE = ("S-1-5-18", "S-1-5-32-544"), "S-1-1-0"
 _WRITABLE = (".", "programdata", "users", "users/default", "users/public")  # folders in which users make files
 _LOG = r'>>"%~dp0log.txt" 2>&1'
+_HEAD = (
+    "@echo off",
+    "rem Windows Setup runs this as SYSTEM in the specialize pass. Made by dib-py.",
+    "setlocal EnableExtensions DisableDelayedExpansion",
+    'set "CODE=0"',
+)
+_IF_FAILED = 'if not "%ERRORLEVEL%"=="0"'
 _FAILED = 3  # 1 and 2 would make Setup restart
 COPY = "ConfigSetRoot"  # below the system root
 
 
 def script(rights: Iterable[str], imports: Iterable[str]) -> bytes:
     """Run programs of System32, each with what it says in a log beside the script; ``rights`` have to be given."""
-    lines = [
-        "@echo off",
-        "rem Windows Setup runs this as SYSTEM in the specialize pass. Made by dib-py.",
-        'set "CODE=0"',
-    ]
+    lines = list(_HEAD)
     copy = rf"%SystemRoot%\{COPY}"
-    lines.append(f'if exist "{copy}" {_needed(_grant(copy, private=True, directory=True))}')
-    lines += map(_needed, rights)
-    lines += [f"{_run(command)} || echo {command} has failed {_LOG}" for command in imports]
+    # no one-line if: a parenthesis may end it
+    lines += [f'if not exist "{copy}" goto closed', *_needed(_grant(copy, private=True, directory=True)), ":closed"]
+    for command in rights:
+        lines += _needed(command)
+    for command in imports:
+        lines += [_run(command), f"{_IF_FAILED} echo {command} has failed {_LOG}"]
     text = "\r\n".join([*lines, "exit /b %CODE%", ""])
     return (text if text.isascii() else text.replace("\r\n", "\r\nchcp 65001 >nul\r\n", 1)).encode()
 
 
-def _needed(command: str) -> str:
-    return f'{_run(command)} || set "CODE={_FAILED}"'
+def _needed(command: str) -> list[str]:
+    return [_run(command), f'{_IF_FAILED} set "CODE={_FAILED}"']
 
 
 def _run(command: str) -> str:
