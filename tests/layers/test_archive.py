@@ -306,7 +306,7 @@ SPOILED: dict[str, Callable[[Members], object]] = {
         members.append(members[2]),
     ),
     "a-short-secret": lambda members: replaced(members, "secret", b"short"),
-    "a-damaged-layer": lambda members: replaced(members, "layers", content(members, "layers")[:-1] + b"x"),
+    "a-damaged-layer": lambda members: replaced(members, "layers", damaged(content(members, "layers"))),
     "a-truncated-layer": lambda members: replaced(members, "layers", content(members, "layers")[:-512]),
     "damaged-artefacts": lambda members: replaced(members, "artefacts", b"x"),
     "a-damaged-record": lambda members: replaced(
@@ -317,6 +317,10 @@ SPOILED: dict[str, Callable[[Members], object]] = {
     "a-negative-size": lambda members: listed(members, lambda manifest: manifest["members"][1].update(size=-1)),
     "another-size": lambda members: listed(members, lambda manifest: manifest["members"][2].update(size=1)),
 }
+
+
+def damaged(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
 
 
 def untouched(store: Store, *secrets: bytes) -> None:
