@@ -26,7 +26,7 @@ from dib_py.windows.appliance_target import Volumes, WindowsTarget
 from dib_py.windows.image_build import WindowsBuild
 from dib_py.windows.volume import Directory
 from tests.windows.applying import Subject
-from tests.windows.phony import COMPLETE, Guest, plant
+from tests.windows.phony import COMPLETE, UNDEPLOYABLE, Guest, plant
 
 REG = "Windows Registry Editor Version 5.00\n\n[HKEY_LOCAL_MACHINE\\{key}]\n{value}\n"
 ANSWERS = """<?xml version="1.0" encoding="utf-8"?>
@@ -206,8 +206,9 @@ def test_what_is_fetched_is_placed(build: Build) -> None:
         (Guest(hibernated=True), "hibernated"),
         (Guest(dirty=("SYSTEM",)), "did not finish writing"),
         (Guest(image_state=COMPLETE), "no answer file"),
+        (Guest(image_state=UNDEPLOYABLE), "did not come to an end"),
     ],
-    ids=["hibernated", "dirty", "complete"],
+    ids=["hibernated", "dirty", "complete", "undeployable"],
 )
 def test_it_is_refused_before_anything_is_changed(tmp_path: Path, guest: Guest, message: str) -> None:
     build = Build(tmp_path, guest)
@@ -219,6 +220,15 @@ def test_it_is_refused_before_anything_is_changed(tmp_path: Path, guest: Guest, 
         build.run("one", "placed", "answers")
     assert build.state == before
     assert "unmount" not in build.target.did
+
+
+@pytest.mark.parametrize(("generation", "told"), [("2025", True), ("11", False)])
+def test_a_server_whose_administrator_gets_no_password_is_told_of(tmp_path: Path, generation: str, told: bool) -> None:
+    build = Build(tmp_path, Guest(generation))
+    build.element("answers", {"unattend.d/50-answers.xml": ANSWERS})
+    build.run("answers")
+    said = [event for event in build.of_kind(Message) if "no answer file has a password" in event.text]
+    assert [event.level for event in said] == ["warning"] * told
 
 
 def test_a_volume_that_takes_no_writes_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from dib_py.errors import BaseError, TargetError
+from dib_py.inside.report import Report
+from dib_py.inside.report_text import text
 from dib_py.windows.generations import GENERATIONS, identify
 from dib_py.windows.hive import Value
 from dib_py.windows.inspection import (
@@ -19,6 +21,7 @@ from dib_py.windows.inspection import (
     unfinished_hives,
 )
 from dib_py.windows.installation import Installation, open_installation
+from dib_py.windows.partitions import PartitionTable
 from dib_py.windows.volume import Directory
 from tests.windows import phony
 from tests.windows.phony import Case, Guest, plant
@@ -77,6 +80,21 @@ def test_image_states(tmp_path: Path, state: str) -> None:
     found = facts(Guest(image_state=state), tmp_path)
     assert found.image_state == state
     assert found.is_generalized == (state == phony.GENERALIZED)
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        (phony.GENERALIZED, f"{phony.GENERALIZED} (generalized)"),
+        (phony.SPECIALIZED, phony.SPECIALIZED),
+        (phony.AUDIT[0], f"{phony.AUDIT[0]} (starts in audit mode)"),
+        (None, "not told"),
+    ],
+)
+def test_what_is_shown_of_the_state(tmp_path: Path, state: str | None, shown: str) -> None:
+    report = Report("a.raw", "raw", 0, PartitionTable("", "", 1, ()), (), facts(Guest(image_state=state), tmp_path))
+    [line] = [line for line in text(report).splitlines() if line.startswith("state ")]
+    assert line.split(maxsplit=1)[1] == shown
 
 
 def test_an_image_that_does_not_tell_its_state(tmp_path: Path) -> None:
