@@ -15,7 +15,7 @@ from dib_py.base import BaseImage, image_cache, obtain
 from dib_py.checkpoints import Checkpoints
 from dib_py.disk import Disk
 from dib_py.disk.chain import Chain, ImageFile
-from dib_py.disk.size import GIB, check_space
+from dib_py.disk.size import check_space
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.element import builtin_elements_dir
 from dib_py.environment import Places
@@ -35,6 +35,7 @@ from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target import CacheTree, Target
 from dib_py.target.choose import choose, choose_for_windows, open_target, refuse_foreign
+from dib_py.units import GIB
 from dib_py.verify import accept
 
 SPACE_NEEDED = 2 * GIB  # for a disk whose content is not known yet: a small distribution with its packages

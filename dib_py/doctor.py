@@ -22,7 +22,7 @@ from dib_py.host_programs import BOTH, ELEMENTS, GUESTFS, HOST, PROGRAMS, VERIFY
 from dib_py.layers import eviction
 from dib_py.layers.store import Store
 from dib_py.render.measures import count_of, size
-from dib_py.settings import GIB
+from dib_py.units import GIB
 from dib_py.verify.firmware import ovmf
 
 OK, WARN, FAIL = "ok", "warn", "fail"

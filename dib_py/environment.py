@@ -28,12 +28,13 @@ from dib_py.errors import HostError
 from dib_py.hooks import MergedHooks, Resolved
 from dib_py.phases import Phase, Side
 from dib_py.secrets import Mask
-from dib_py.settings import GIB, MIB, Settings
+from dib_py.settings import Settings
 from dib_py.sourcing import Sourced as Sourced
 from dib_py.sourcing import failure_of as failure_of
 from dib_py.sourcing import parse_environment as parse_environment
 from dib_py.sourcing import sourcing_script as sourcing_script
 from dib_py.state import build_path
+from dib_py.units import GIB, MIB
 
 LIBRARY = Path(__file__).resolve().parent / "lib"
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 from dib_py.errors import UsageError, nearest
 
+CHECKSUMS = ("md5", "sha256")  # kinds of checksum files, and their extensions behind the image's
+
 TARGET_NAMESPACE = "dib_py.target"
 TARGETS = ("auto", "guestfs", "host")
 

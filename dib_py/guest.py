@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dib_py.errors import DibError, UsageError
+from dib_py.phases import HOOKS_IN_GUEST
 from dib_py.target import Mount, Target
 
 RESOLVER = "/etc/resolv.conf"
 ORIGINAL = "/etc/resolv.conf.ORIG"  # an interface: elements edit it to change what the image keeps
-HOOKS_IN_GUEST = "/tmp/in_target.d"
 CA_FILE = "ca-certificates.crt"
 APT_CA_FILE = "apt-authorities.conf"
 CA_VARIABLES = (

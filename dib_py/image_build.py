@@ -16,7 +16,7 @@ from dib_py.disk import Disk, fstab
 from dib_py.disk.growth import Growth
 from dib_py.disk.layout import Layout
 from dib_py.disk.partitions import smallest_disk
-from dib_py.disk.size import EFI_KIB, KIB, beside_partitions, dib_size_kib
+from dib_py.disk.size import EFI_KIB, beside_partitions, dib_size_kib
 from dib_py.environment import DiskFacts, Places, build_variables
 from dib_py.errors import BaseError, DibError, ElementError, TargetError
 from dib_py.isolation import Worker
@@ -29,6 +29,7 @@ from dib_py.phases import (
     CLEANUP,
     EXTRA_DATA,
     FINALISE,
+    HOOKS_IN_GUEST,
     INSTALL,
     POST_INSTALL,
     POST_ROOT,
@@ -39,10 +40,11 @@ from dib_py.phases import (
     Side,
 )
 from dib_py.plan import Plan
-from dib_py.settings import MIB, Settings
+from dib_py.settings import Settings
 from dib_py.target import Inspection, Mount, Target
 from dib_py.target.choose import refuse_foreign
 from dib_py.undo import undo
+from dib_py.units import KIB, MIB
 from dib_py.visit import Visit, Visitor
 
 FSTAB = "/etc/fstab"
@@ -144,7 +146,7 @@ class ImageBuild:
         """Put back what a resumed build's hooks have left mounted, and take away what only the guest's phases have."""
         self._target.mount_again(self._begin.mounts)
         if reached is not None and reached.side is Side.GUEST:
-            self._target.remove(guest.HOOKS_IN_GUEST)
+            self._target.remove(HOOKS_IN_GUEST)
 
     def _open_layout(self, layout: Layout) -> list[Mount]:
         self._facts = DiskFacts.of(layout)

@@ -11,11 +11,11 @@ from dib_py.disk import GROWING_CAPACITY, Disk
 from dib_py.disk.growth import START_SIZE
 from dib_py.disk.layout import Layout
 from dib_py.disk.partitions import place, smallest_disk
-from dib_py.disk.size import GIB, MIB
 from dib_py.disk.storage_daemon import StorageDaemon
 from dib_py.layers.record import BindMount, DiskState, Record
 from dib_py.phases import BY_DIRECTORY, PHASES, Phase
 from dib_py.plan import Plan
+from dib_py.units import GIB, MIB
 
 ROOMY = 8 * GIB  # of a disk that is cut to its size at the end; it is sparse, so only what is written counts
 

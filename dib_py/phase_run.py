@@ -18,13 +18,12 @@ from dib_py.disk import growth
 from dib_py.disk.size import explain_no_room, shown
 from dib_py.errors import ElementError, HookFailed, TargetError
 from dib_py.events import Events, PhaseFinished, PhaseStarted, StepFinished, StepStarted
-from dib_py.guest import HOOKS_IN_GUEST
 from dib_py.hooks import GUEST_SHELL
 from dib_py.layers.keeping import Keeping
 from dib_py.layers.record import Record
 from dib_py.layers.walk import steps_of
 from dib_py.packages.missing import explain_unknown
-from dib_py.phases import BLOCK_DEVICE, Phase, Side
+from dib_py.phases import BLOCK_DEVICE, HOOKS_IN_GUEST, Phase, Side
 from dib_py.plan import Plan, Step
 from dib_py.settings import Settings
 from dib_py.step_output import StepLog

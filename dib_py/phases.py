@@ -50,6 +50,7 @@ PHASES = (
     CLEANUP,
 )
 
+HOOKS_IN_GUEST = "/tmp/in_target.d"  # where the directories of phases are for those that run there
 AFTER_ERROR = "after-error"
 STOPS = (*(f"{when}-{phase.name}" for phase in PHASES for when in ("before", "after")), AFTER_ERROR)
 

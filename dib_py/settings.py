@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-GIB = 1024**3
-MIB = 1024**2
+from dib_py.units import GIB as GIB
+from dib_py.units import MIB as MIB
 
 
 @dataclass(frozen=True)

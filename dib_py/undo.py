@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dib_py.errors import DibError
 from dib_py.events import Events
-from dib_py.guest import HOOKS_IN_GUEST
 from dib_py.hooks import list_hooks
+from dib_py.phases import HOOKS_IN_GUEST
 from dib_py.step_output import StepLog
 from dib_py.target import HookTimeout, Target
 

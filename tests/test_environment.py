@@ -24,8 +24,9 @@ from dib_py.environment import (
 )
 from dib_py.errors import FileError, HostError
 from dib_py.hooks import MergedHooks, Resolved, merge
-from dib_py.settings import GIB, Settings
+from dib_py.settings import Settings
 from dib_py.state import build_path
+from dib_py.units import GIB
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "HOME": "/home/me", "TMPDIR": "/elsewhere", "CI_BUILD": "42"}
 

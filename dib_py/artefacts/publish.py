@@ -6,15 +6,13 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from dib_py import mount_table, overlay
 from dib_py.artefacts import trees
 from dib_py.artefacts.archive import dress, make_directory, remove
-
-Naming = Callable[[Path], Path]
+from dib_py.output.beside import Naming
 
 
 def publish(upper: Path, real: Path, naming: Naming) -> list[Path]:

@@ -17,7 +17,6 @@ from dib_py.disk.size import parse_size
 from dib_py.errors import BaseError, FileError, nearest
 from dib_py.settings import Settings
 
-FILE = "base-image.yaml"
 ASKED_FOR = "--base or DIB_LOCAL_IMAGE"  # the source of what the user names
 _KEYS = ("url", "checksum", "signature", "image-signature", "keyring", "missing", "edition", "disk-size")
 _OPTIONAL = ("signature", "image-signature", "keyring", "missing", "edition")

@@ -6,8 +6,9 @@ the key is pressed, so that it stays right, and quick, without starting Python.
 
 from __future__ import annotations
 
+import importlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,7 @@ import click
 
 from dib_py.cli import SUBCOMMANDS
 from dib_py.cli.options import ONE_OFFS
-from dib_py.cli.values import CHECKSUMS
-from dib_py.extensions import FORMATS, TARGETS
+from dib_py.extensions import CHECKSUMS, FORMATS, TARGETS
 from dib_py.phases import STOPS
 from dib_py.settings import table
 
@@ -26,6 +26,8 @@ WORDS = {
     "completion": ("bash", "zsh", "fish"),
     "layers": ("ls", "show", "rm", "gc", "verify", "export", "import"),
 }
+
+LOOKING = ("verify", "inspect", "diff", "lint")  # with options of their own; what they take besides is files
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,33 @@ def options() -> Iterator[Completed]:
             yield Completed(setting.options, setting.help, setting.takes_value, _values(setting.name, setting.choices))
 
 
+def options_of(command: str) -> list[Completed]:
+    """Those of one of the :data:`LOOKING`, as click has them."""
+    found: click.Command = importlib.import_module(f"dib_py.cli.{command}").command
+    with click.Context(found, **found.context_settings) as context:
+        params = [param for param in found.get_params(context) if isinstance(param, click.Option)]
+    return [
+        Completed(tuple(one.opts), one.help or "", not one.is_flag, () if one.is_flag else _of_option(command, one))
+        for one in params
+    ]
+
+
+def _of_option(command: str, option: click.Option) -> tuple[str, ...]:
+    if isinstance(option.type, click.Choice):
+        return tuple(map(str, option.type.choices))
+    if command == "verify" and option.name in ("checks", "profile"):
+        from dib_py.verify import choice
+
+        known = choice.known()
+        profiles = {profile for check in known for profile in check.profiles}
+        return tuple(check.name for check in known) if option.name == "checks" else tuple(sorted(profiles))
+    return (FILES,) if option.metavar == "FILE" else ()
+
+
+def _names(options: Sequence[Completed]) -> str:
+    return " ".join(name for option in options for name in option.names)
+
+
 def _values(name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
     if choices:
         return choices
@@ -104,7 +133,7 @@ _dib_py_elements() {{
     done
 }}
 _dib_py() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words='' joined=''
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words='' joined='' own=''
     COMPREPLY=()
     if [ "$word" = = ]; then
         word='' joined=1
@@ -115,6 +144,17 @@ _dib_py() {{
         case ${{COMP_WORDS[1]}} in
 {_bash_words()}
         esac
+        case "${{COMP_WORDS[1]}} $before" in
+{_bash_own_values()}
+        esac
+        if [ -n "$own" ] && [[ $word == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$own" -- "$word")
+            return
+        elif [ -n "$own" ]; then
+            compopt -o filenames 2> /dev/null || :
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+        fi
         if [ -n "$words" ] && [ "$COMP_CWORD" -eq 2 ]; then
             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
             return
@@ -141,7 +181,21 @@ complete -F _dib_py dib-py disk-image-create ramdisk-image-create
 
 
 def _bash_words() -> str:
-    return "\n".join(f"            {name}) words='{' '.join(words)}' ;;" for name, words in WORDS.items())
+    arms = [f"            {name}) words='{' '.join(words)}' ;;" for name, words in WORDS.items()]
+    return "\n".join([*arms, *(f"            {name}) own='{_names(options_of(name))}' ;;" for name in LOOKING)])
+
+
+def _bash_own_values() -> str:
+    arms = []
+    for command in LOOKING:
+        for option in options_of(command):
+            pattern = "|".join(f"'{command} {name}'" for name in option.names)
+            if option.values and option.values != (FILES,):
+                arms.append(f"            {pattern}) own=; words={shlex.quote(' '.join(option.values))}")
+                arms.append('                mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"); return ;;')
+            elif option.takes_value and not option.values:
+                arms.append(f"            {pattern}) return ;;")
+    return "\n".join(arms)
 
 
 def _bash_values() -> str:
@@ -189,7 +243,11 @@ compdef _dib_py dib-py disk-image-create ramdisk-image-create
 
 def _zsh_words() -> str:
     arm = "        {name}) (( CURRENT == 3 )) && compadd {words} || _files; return ;;"
-    return "\n".join(arm.format(name=name, words=" ".join(words)) for name, words in WORDS.items())
+    arms = [arm.format(name=name, words=" ".join(words)) for name, words in WORDS.items()]
+    for name in LOOKING:
+        specs = " ".join(spec for option in options_of(name) for spec in _zsh_specs(option))
+        arms.append(f"        {name}) shift words; (( CURRENT-- )); _arguments -s {specs} '*:file:_files'; return ;;")
+    return "\n".join(arms)
 
 
 def _zsh_specs(option: Completed) -> Iterator[str]:
@@ -222,6 +280,10 @@ def fish(built_in: Path) -> str:
         lines.append(f"complete -c dib-py -n __fish_is_first_token -a {name} -d {_fish_quote(text)}")
     for name, words in WORDS.items():
         lines.append(f"complete -c dib-py -n '__fish_seen_subcommand_from {name}' -a '{' '.join(words)}'")
+    for name in LOOKING:
+        condition = f"-n '__fish_seen_subcommand_from {name}'"
+        lines.append(f"complete -c dib-py {condition} -F")
+        lines += [f"complete -c dib-py {condition} {_fish_option(option)}" for option in options_of(name)]
     return "\n".join(lines) + "\n"
 
 

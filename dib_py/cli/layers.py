@@ -20,7 +20,8 @@ from dib_py.layers import upkeep
 from dib_py.layers.store import Store, store_directory
 from dib_py.layers.upkeep import Freed
 from dib_py.render.measures import count_of, size
-from dib_py.settings import GIB, Settings
+from dib_py.settings import Settings
+from dib_py.units import GIB
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([mhdw]?)")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "": 86400, "w": 7 * 86400}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from dib_py.keys import KEYED
 from dib_py.layers import eviction
 from dib_py.layers.eviction import Entry
 from dib_py.layers.record import PackageChanges, Record
@@ -17,7 +18,6 @@ from dib_py.layers.store import Store
 from dib_py.render.measures import count_of, duration, size
 
 SHORT = 12  # digits of a key
-_KEYED = "hmac-sha256:"
 
 
 def in_tree_order(entries: Mapping[str, Entry]) -> Iterator[tuple[int, Entry]]:
@@ -140,7 +140,7 @@ def _when(used: int) -> str:
 
 
 def _value(text: str) -> str:
-    return "(secret)" if text.startswith(_KEYED) else text
+    return "(secret)" if text.startswith(KEYED) else text
 
 
 def _changes(packages: PackageChanges) -> list[str]:

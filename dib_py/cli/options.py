@@ -21,9 +21,9 @@ import click
 
 from dib_py.cli import getopt
 from dib_py.cli.getopt import CommandLine, Given, Option, Value
-from dib_py.cli.values import CHECKSUMS, convert
+from dib_py.cli.values import convert
 from dib_py.errors import UsageError
-from dib_py.extensions import without_extension
+from dib_py.extensions import CHECKSUMS, without_extension
 from dib_py.settings import INVERTED, OneOff, Setting, Settings, table
 
 ONE_OFFS = {

@@ -9,12 +9,12 @@ from typing import Any
 
 from dib_py.element import split_elements_path
 from dib_py.errors import UsageError
-from dib_py.extensions import check_target
+from dib_py.extensions import CHECKSUMS, check_target
 from dib_py.phases import check_stops
-from dib_py.settings import GIB, MIB, Setting
+from dib_py.settings import Setting
+from dib_py.units import GIB, MIB
 
 OFF = frozenset({"", "0", "false", "no", "off"})
-CHECKSUMS = ("md5", "sha256")
 LARGEST_DISK = 2**50  # bytes; qcow2 ends not far above
 _LARGEST_SECTOR = 4096
 

@@ -26,7 +26,7 @@ from dib_py.disk import gpt
 from dib_py.disk.chain import Chain, ImageFile
 from dib_py.disk.image import refuse_references
 from dib_py.disk.size import shown
-from dib_py.disk.storage_daemon import StorageDaemon, socket_path
+from dib_py.disk.storage_daemon import FILE_OPTIONS, StorageDaemon, socket_path
 from dib_py.errors import DiskError
 
 TOP_NAME = "disk.qcow2"
@@ -38,9 +38,7 @@ _LOWER = "lower"  # the node of what the first overlay lies on
 _SOURCE = "source-"  # before the names of what belongs to a source
 _EXPORT_TIMEOUT = 30.0  # seconds for an export to let go of its clients
 
-# nothing is written through while building (a build that dies starts again), and freed blocks leave the file
-_FILE_OPTIONS = {"discard": "unmap", "cache": {"no-flush": True}}
-_TOP_OPTIONS = {**_FILE_OPTIONS, "detect-zeroes": "unmap"}
+_TOP_OPTIONS = {**FILE_OPTIONS, "detect-zeroes": "unmap"}
 
 
 @dataclass(frozen=True)
@@ -301,7 +299,7 @@ class Disk:
         if files := self.image().files:
             options["backing-file"] = backing_name or _backing_name(path, files[0].path)
             options["backing-fmt"] = files[0].format
-        self._add_node(overlay.file_node, {"driver": "file", "filename": str(path.absolute()), **_FILE_OPTIONS})
+        self._add_node(overlay.file_node, {"driver": "file", "filename": str(path.absolute()), **FILE_OPTIONS})
         try:
             self.daemon.run_job("blockdev-create", options=options)
             node = {"driver": "qcow2", "file": overlay.file_node, "backing": backing}

@@ -24,11 +24,12 @@ from dib_py.disk.layout import (
     VolumeGroup,
 )
 from dib_py.disk.partitions import smallest_disk
-from dib_py.disk.size import MIB, parse_percent
+from dib_py.disk.size import parse_percent
 from dib_py.disk.yaml_nodes import LayoutError, load
 from dib_py.element import Element
 from dib_py.errors import DiskError, FileError, UsageError
 from dib_py.settings import Settings
+from dib_py.units import MIB
 
 DISK_NAME = "image0"  # elements read the disk's device under this name
 ROOT_NODE = "mkfs_root"  # the node that takes what the settings say about the root filesystem

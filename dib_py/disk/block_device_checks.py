@@ -11,8 +11,9 @@ from dataclasses import replace
 from dib_py.disk import partitions
 from dib_py.disk.block_device_tree import Entry, Findings
 from dib_py.disk.layout import Layout
-from dib_py.disk.size import MIB, shown
+from dib_py.disk.size import shown
 from dib_py.errors import DiskError, nearest
+from dib_py.units import MIB
 
 # bytes; mke2fs, mkfs.xfs, mkfs.fat, mkswap and mkfs.btrfs cut or refuse what is longer
 LABEL_LIMITS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "vfat": 11, "msdos": 11, "swap": 16, "btrfs": 255}

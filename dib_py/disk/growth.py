@@ -6,8 +6,9 @@ import threading
 import time
 from typing import Protocol
 
-from dib_py.disk.size import GIB, MIB, Usage, shown
+from dib_py.disk.size import Usage, shown
 from dib_py.errors import DibError, DiskError
+from dib_py.units import GIB, MIB
 
 START_SIZE = GIB  # bytes of room for the root of a disk that grows
 FLOOR = 512 * MIB

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from dib_py.disk.layout import Layout
-from dib_py.disk.size import MIB, shown
+from dib_py.disk.size import shown
 from dib_py.errors import DiskError
+from dib_py.units import MIB
 
 # vfat has neither owners nor attributes; what it can't hold, like symbolic links, is an error
 _WITHOUT_OWNERS = ("vfat", "msdos")

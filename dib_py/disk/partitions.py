@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from dib_py.disk.layout import Layout, Partition, PartitionTable
-from dib_py.disk.size import MIB, shown
+from dib_py.disk.size import shown
 from dib_py.errors import DiskError
+from dib_py.units import MIB
 
 # sgdisk's codes, in which block-device files speak, and the type GUIDs that they stand for
 GPT_TYPES = {

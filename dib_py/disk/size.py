@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dib_py.errors import DiskError
-
-KIB = 1024
-MIB = 1024**2
-GIB = 1024**3
+from dib_py.units import GIB as GIB
+from dib_py.units import KIB
+from dib_py.units import MIB as MIB
 
 UNITS = {
     "TiB": 1024**4,

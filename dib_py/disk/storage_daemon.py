@@ -29,6 +29,10 @@ PROGRAM = "qemu-storage-daemon"
 SOCKET_NAME = "qmp.sock"
 LOG_NAME = "storage-daemon.log"
 
+# Of a node that writes: nothing is written through, as a build that dies starts again and a layer is known by its
+# digest, and freed blocks leave the file.
+FILE_OPTIONS = {"discard": "unmap", "cache": {"no-flush": True}}
+
 _PR_SET_PDEATHSIG = 1
 _SUN_PATH_MAX = 107
 _REPLY_LIMIT = 16 * 1024**2  # bytes of one reply; a chain of hundreds of nodes is described in one

@@ -10,11 +10,8 @@ from typing import Any
 
 from dib_py.disk.chain import Chain
 from dib_py.disk.image import header_size
-from dib_py.disk.storage_daemon import StorageDaemon
+from dib_py.disk.storage_daemon import FILE_OPTIONS, StorageDaemon
 from dib_py.errors import DiskError
-
-# nothing is written through: who keeps the result knows it by its digest
-_OPTIONS = {"discard": "unmap", "cache": {"no-flush": True}}
 
 
 def stream(daemon: StorageDaemon, below: Chain, layers: Sequence[Path], path: Path, backing_name: str) -> None:
@@ -46,14 +43,14 @@ def _stream(
         file = {"driver": "file", "filename": str(layer.absolute())}
         node = {"driver": "qcow2", "file": file, "backing": top, "read-only": True}
         top = add(f"stream-layer{number}", node)
-    file_node = add("stream-file", {"driver": "file", "filename": str(path.absolute()), **_OPTIONS})
+    file_node = add("stream-file", {"driver": "file", "filename": str(path.absolute()), **FILE_OPTIONS})
     options: dict[str, Any] = {"driver": "qcow2", "file": file_node, "size": header_size(layers[-1])}
     base = {}
     if lower:
         options |= {"backing-file": backing_name, "backing-fmt": below.files[0].format}
         base = {"base_node": lower, "backing_file": backing_name}
     daemon.run_job("blockdev-create", options=options)
-    result = add("stream", {"driver": "qcow2", "file": file_node, "backing": top, **_OPTIONS})
+    result = add("stream", {"driver": "qcow2", "file": file_node, "backing": top, **FILE_OPTIONS})
     daemon.run_job("block-stream", device=result, auto_dismiss=False, **base)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dib_py.disk import partitions
 from dib_py.disk.block_device_tree import Entry, Findings
 from dib_py.disk.layout import Layout, LogicalVolume, VolumeGroup
-from dib_py.disk.size import KIB, MIB, shown
+from dib_py.disk.size import shown
 from dib_py.errors import nearest
+from dib_py.units import KIB, MIB
 
 EXTENT = 4 * MIB  # LVM's default, to which volumes' sizes are cut
 _OWN_ROOM = MIB  # what LVM has for itself at the start of a physical volume

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dib_py import process
 from dib_py.errors import DiskError, HostError
+from dib_py.keys import KEYED
 from dib_py.layers import eviction, locks, running
 from dib_py.layers.archive import UNPACK, Told
 from dib_py.layers.commit import Files
@@ -27,7 +28,6 @@ from dib_py.layers.unpacked import Unpacked
 from dib_py.process import CommandFailed
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_KEYED = "hmac-sha256:"
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _with_secrets(records: Sequence[Record]) -> list[Record]:
     found: dict[str, Record] = {}
     for record in records:
         values = [*record.ingredients.variables.values(), record.ingredients.argument]
-        if record.parent in found or any(value.startswith(_KEYED) for value in values):
+        if record.parent in found or any(value.startswith(KEYED) for value in values):
             found[record.key] = record
     return list(found.values())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-KINDS = ("md5", "sha256")  # also the suffixes of the files
-
 
 def checksum_line(digest: str, given: str) -> str:
     """One line of a checksum file; ``given`` is the image's path as the user gave it."""

@@ -14,7 +14,8 @@ from contextlib import suppress
 
 from dib_py.errors import DibError, UsageError
 from dib_py.process import CommandFailed, run
-from dib_py.settings import MIB, Settings
+from dib_py.settings import Settings
+from dib_py.units import MIB
 
 # what qemu-img calls our formats; raw is not among them: as in DIB, options are not for raw
 QEMU_FORMATS = {

@@ -9,7 +9,8 @@ from dib_py.errors import UsageError
 from dib_py.events import Events
 from dib_py.output import qemu_options
 from dib_py.output.convert import ANY_ORDER, convert, create, require_qemu_img, virtual_size
-from dib_py.settings import MIB, Settings
+from dib_py.settings import Settings
+from dib_py.units import MIB
 
 
 class Vhd:

@@ -15,11 +15,12 @@ from dib_py.element import Element
 from dib_py.errors import ElementError, FileError
 from dib_py.packages.declarations import Document, read_yaml
 from dib_py.packages.package_installs import conditions_hold, malformed
+from dib_py.phases import HOOKS_IN_GUEST
 
 FILE = "package-caches.yaml"
 KEYS = frozenset({"early", "keep", "when"})
 
-_TAKEN = ("/proc", "/sys", "/dev", "/tmp/in_target.d")  # the engine mounts something else there
+_TAKEN = ("/proc", "/sys", "/dev", HOOKS_IN_GUEST)  # the engine mounts something else there
 
 
 @dataclass(frozen=True)

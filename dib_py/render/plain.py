@@ -10,7 +10,7 @@ from typing import TextIO
 import dib_py
 from dib_py import events
 from dib_py.events import Event
-from dib_py.phases import BY_DIRECTORY, Side
+from dib_py.phases import BY_DIRECTORY, HOOKS_IN_GUEST, Side
 from dib_py.render import verification
 from dib_py.render.measures import amount, count_of, duration
 from dib_py.render.profile import profiling
@@ -76,7 +76,7 @@ class PlainLines:
 
     def _phase_started(self, event: events.PhaseStarted) -> Iterator[str]:
         in_guest = BY_DIRECTORY[f"{event.phase}.d"].side is Side.GUEST
-        self._directory = event.directory or f"{'/tmp/in_target.d' if in_guest else 'hooks'}/{event.phase}.d"
+        self._directory = event.directory or f"{HOOKS_IN_GUEST if in_guest else 'hooks'}/{event.phase}.d"
         if not in_guest:
             yield f"Running hooks from {self._directory}"
 

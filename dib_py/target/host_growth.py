@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dib_py import process
-from dib_py.disk.size import MIB
 from dib_py.errors import DiskError
 from dib_py.target.host_mounts import mount_device, unmount_below
+from dib_py.units import MIB
 
 _TIMEOUT = 600
 _CAP_SYS_RESOURCE = 24

@@ -15,11 +15,11 @@ from dib_py import mount_table, namespaces, process
 from dib_py.errors import TargetError
 from dib_py.events import Events
 from dib_py.namespaces import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT
+from dib_py.phases import HOOKS_IN_GUEST
 from dib_py.target.base_system import tags
 from dib_py.target.guest_tree import GuestTree
 
-HOOKS = "/tmp/in_target.d"
-POINTS = ("/proc", "/dev", "/sys", HOOKS)
+POINTS = ("/proc", "/dev", "/sys", HOOKS_IN_GUEST)
 _NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -59,8 +59,8 @@ def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Itera
         _mount_dev(point("/dev"), devices)
         namespaces.mount("sysfs", point("/sys"), "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
         tree.make_directory("/tmp", 0o1777)
-        tree.remove(HOOKS)  # a build that goes on inside finds one, and an image may hold a link
-        target = point(HOOKS)
+        tree.remove(HOOKS_IN_GUEST)  # a build that goes on inside finds one, and an image may hold a link
+        target = point(HOOKS_IN_GUEST)
         namespaces.mount(hooks, target, flags=MS_BIND)
         namespaces.mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
         yield proc
@@ -69,7 +69,7 @@ def guest_mounts(tree: GuestTree, hooks: Path, devices: Iterable[Path]) -> Itera
     finally:
         for mounted in reversed(points):
             unmount_below(mounted, lazily=True)
-        tree.remove(HOOKS)
+        tree.remove(HOOKS_IN_GUEST)
 
 
 def put_in_place(tree: GuestTree, sources: Mapping[str, Path], events: Events) -> list[Path]:

@@ -11,7 +11,8 @@ import pytest
 
 from dib_py.cli.options import parse
 from dib_py.errors import UsageError
-from dib_py.settings import GIB, MIB, OneOff, Settings
+from dib_py.settings import OneOff, Settings
+from dib_py.units import GIB, MIB
 
 
 def read(*argv: str, **environ: str) -> Settings:

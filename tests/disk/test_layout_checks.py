@@ -9,11 +9,11 @@ import pytest
 from dib_py.disk.block_device import find, find_asked, parse
 from dib_py.disk.boot_checks import check_boot
 from dib_py.disk.layout import Layout
-from dib_py.disk.size import GIB
 from dib_py.disk.yaml_nodes import LayoutError
 from dib_py.element import Element, builtin_elements_dir
 from dib_py.errors import DiskError
 from dib_py.settings import Settings
+from dib_py.units import GIB
 
 LVM = """\
 - local_loop: {name: image0, size: 20GiB}

@@ -7,8 +7,8 @@ import pytest
 from dib_py.disk import fstab, moving
 from dib_py.disk.block_device import parse
 from dib_py.disk.layout import Layout
-from dib_py.disk.size import GIB, MIB
 from dib_py.errors import DiskError
+from dib_py.units import GIB, MIB
 
 SPLIT = """\
 - local_loop: {name: image0}

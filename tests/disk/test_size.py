@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.disk.size import KIB, MIB, beside_partitions, check_space, dib_size_kib, parse_percent, parse_size, shown
+from dib_py.disk.size import beside_partitions, check_space, dib_size_kib, parse_percent, parse_size, shown
 from dib_py.errors import DiskError
+from dib_py.units import KIB, MIB
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 
 from dib_py.disk.block_device import parse
 from dib_py.disk.layout import Partition, PartitionTable
-from dib_py.disk.size import GIB, MIB
 from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target.guestfs import GuestfsTarget
+from dib_py.units import GIB, MIB
 from tests.target.contract import minimal_debian, small_layout
 from tests.target.machines import host_target, running_disk
 
