@@ -56,6 +56,15 @@ def test_the_help_names_every_option_and_command(run: Run) -> None:
     assert "dib-py plan" not in classic
 
 
+@pytest.mark.parametrize("command", list(SUBCOMMANDS))
+def test_every_command_has_its_help_by_both_names(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for option in ("-h", "--help"):
+        assert main([command, option], "dib-py") == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and "-h, --help" in told[0]
+
+
 def test_the_classic_commands_are_installed_too() -> None:
     setup = configparser.ConfigParser()
     setup.read(Path(__file__).parents[2] / "setup.cfg")

@@ -185,6 +185,22 @@ def test_files_that_were_not_compared_are_told_of() -> None:
     assert told == ["not compared, as they can't be listed: 2 files of the base, 3 of the image"]
 
 
+HOSTILE = "x\x1b]0;owned\x07\n+ /etc/passwd\u202e\udcff"
+HARMLESS = r"x\x1b]0;owned\x07\n+ /etc/passwd\u202e\udcff"
+
+
+def test_what_an_image_says_is_no_command_to_a_terminal() -> None:
+    link = replace(FILE, kind="l", link=HOSTILE)
+    changes = (FileChange(f"/{HOSTILE}", None, link),)
+    told = list(lines(Difference(files=changes, packages=(PackageChange(HOSTILE, "1", HOSTILE),))))
+    assert told[1] == f"  ~ {HARMLESS} 1 -> {HARMLESS}"
+    assert told[3] == f"  + /{HARMLESS} -> {HARMLESS}"
+    facts = replace(LINUX, title=HOSTILE, hostname=HOSTILE)
+    report = text(Report("a.raw", "raw", MIB, PartitionTable("", "", 1, ()), (), linux=facts))
+    assert f"host name     {HARMLESS}" in report.splitlines()
+    assert all(line.isprintable() for line in report.splitlines())
+
+
 def test_nothing_is_told_of_what_does_not_differ() -> None:
     assert Difference().is_empty and list(lines(Difference())) == []
     assert not DIFFERENCE.is_empty
