@@ -29,7 +29,6 @@ from dib_py.target.guest_tree import GuestTree
 from dib_py.target.guestfs_appliance import Appliance
 from dib_py.target.guestfs_files import GuestFiles
 from dib_py.target.guestfs_push import RECEIVE, Pushed
-from dib_py.target.host import with_sudo
 
 # Bind mounts for package caches that well-known hooks make: without them, packages are only downloaded again. Other
 # entries are what bootstrapping hooks may leave mounted, and the appliance has of its own.
@@ -99,9 +98,7 @@ class HostTree:
         """Run a host-side hook, and refuse a mount that it leaves and that the guest's later hooks would miss."""
         if self._root is None:
             raise TargetError("a host-side hook needs the guest's tree, which is not open")
-        code = host_run.run(
-            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
-        )
+        code = host_run.host_side(argv, env=env, output=output, cwd=cwd, timeout=timeout)
         caches = {Path(path.lstrip("/")) for path in self.caches.early}
         for point in _mounted_below(self._root):
             place = point.relative_to(self._root)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,7 +44,6 @@ from dib_py.target.guest_tree import GuestTree
 from dib_py.target.host_devices import DISK_NAME, Devices, partition_device
 from dib_py.target.mkfs import mkfs_argv
 
-_SHIMS = Path(__file__).parent / "shims"
 _FITRIM = 0xC0185879
 _DISCARDING = ("ext4", "xfs", "btrfs")  # they give freed blocks back as they go, so that a build takes less room
 _FALLBACK_RESOLVER = b"nameserver 8.8.8.8\n"
@@ -313,9 +311,7 @@ class HostTarget(GuestTree):
         cwd: Path | None = None,
     ) -> int:
         with self._in_use():
-            return host_run.run(
-                argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
-            )
+            return host_run.host_side(argv, env=env, output=output, cwd=cwd, timeout=timeout)
 
     def shell(self, argv: Sequence[str], *, env: Mapping[str, str], terminal: int, in_guest: bool) -> int:
         """Run a shell for the user on ``terminal``, in the guest or on the host side; returns its exit code."""
@@ -338,12 +334,6 @@ class HostTarget(GuestTree):
             return Path("/etc/resolv.conf").read_bytes() or _FALLBACK_RESOLVER
         except OSError:
             return _FALLBACK_RESOLVER
-
-
-def with_sudo(env: Mapping[str, str]) -> dict[str, str]:
-    """``env`` with a sudo on its PATH for host-side hooks, which call it whether or not it is needed."""
-    path = env.get("PATH", os.defpath)
-    return dict(env) if shutil.which("sudo", path=path) else {**env, "PATH": f"{_SHIMS}:{path}"}
 
 
 def _failure(work: Callable[[], None]) -> OSError | None:

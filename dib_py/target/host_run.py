@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from dib_py.target import HookTimeout, Output
 
 UMASK = 0o022  # whatever the caller's is: it would get into images, and is in no key
 
+_SHIMS = Path(__file__).parent / "shims"
 _CHUNK = 65536
 _END_WITHIN = 10.0  # seconds for a killed namespace to be gone
 
@@ -64,6 +66,24 @@ def run(
         finally:
             _kill(process)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def host_side(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    output: Output,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+) -> int:
+    """Run a host-side hook, which sees this machine and a /proc of its own, as :func:`run` does."""
+    return run(argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout)
+
+
+def with_sudo(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` with a sudo on its PATH for host-side hooks, which call it whether or not it is needed."""
+    path = env.get("PATH", os.defpath)
+    return dict(env) if shutil.which("sudo", path=path) else {**env, "PATH": f"{_SHIMS}:{path}"}
 
 
 def interactive(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dib_py.target import Output, host_run
-from dib_py.target.host import with_sudo
 
 
 class HostSide:
@@ -21,6 +20,4 @@ class HostSide:
         timeout: float | None = None,
         cwd: Path | None = None,
     ) -> int:
-        return host_run.run(
-            argv, env=with_sudo(env), output=output, proc=Path("/proc"), cwd=str(cwd or "/"), timeout=timeout
-        )
+        return host_run.host_side(argv, env=env, output=output, cwd=cwd, timeout=timeout)

@@ -15,7 +15,8 @@ import pytest
 from dib_py.disk.layout import Filesystem, Layout, Partition, PartitionTable
 from dib_py.errors import DiskError, TargetError
 from dib_py.target import Mount
-from dib_py.target.host import HostTarget, with_sudo
+from dib_py.target.host import HostTarget
+from dib_py.target.host_run import with_sudo
 from tests.target.contract import (
     DISK_SIZE,
     CachesContract,
