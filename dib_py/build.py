@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dib_py import build_directory, finished, guest, isolation, output, package_caches, supervisor
+from dib_py import build_directory, download_cache, finished, guest, isolation, output, supervisor
 from dib_py.artefacts import Catcher
 from dib_py.base import BaseImage, image_cache, obtain
 from dib_py.checkpoints import Checkpoints
@@ -34,7 +34,7 @@ from dib_py.plan import NO_FINAL_IMAGE, Plan
 from dib_py.settings import Settings
 from dib_py.state import build_root
 from dib_py.target import CacheTree, Target
-from dib_py.target.choose import choose, choose_for_windows, open_target, refuse_foreign
+from dib_py.target.choose import choose, choose_for_windows, open_target, refuse_other_architecture
 from dib_py.units import GIB
 from dib_py.verify import accept
 
@@ -67,7 +67,7 @@ def build(plan: Plan, settings: Settings, *subscribers: Subscriber, store: Store
         events.warning(warning)
     for doubt in doubts(plan):
         events.warning(doubt)
-    refuse_foreign(settings.arch)  # before anything is fetched
+    refuse_other_architecture(settings.arch)  # before anything is fetched
     guest.authorities(settings.ca_bundle, settings.environ)
     check_outputs(plan)
     if plan.makes_media:
@@ -227,7 +227,7 @@ def _fill_disk(job: Job, worker: supervisor.Worker, catcher: Catcher | None) -> 
         if kept is not None and catcher is not None:
             checkpoints = stack.enter_context(Checkpoints(kept, catcher, worker.events))
         caches = stack.enter_context(
-            package_caches.opened(job.plan, job.settings, job.base, worker.events, reached=opening.reached)
+            download_cache.opened(job.plan, job.settings, job.base, worker.events, reached=opening.reached)
         )
         with opening.disk(daemon, worker.daemon_directory) as disk:
             beginning = opening.beginning(disk)

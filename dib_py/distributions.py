@@ -12,7 +12,7 @@ from dib_py.resolve import Resolution
 _FOR_LINUX = ("package-installs.yaml", "package-installs.json", "svc-map", "block-device-default.yaml")
 
 
-def refuse_foreign(resolution: Resolution) -> None:
+def refuse_other_distributions(resolution: Resolution) -> None:
     """Raise ElementError for an element that has nothing for the operating system, or is for other distributions.
 
     For the latter both have to say what they are for, by names that ``DISTRO_NAME`` takes or by those of families.

@@ -42,7 +42,7 @@ from dib_py.phases import (
 from dib_py.plan import Plan
 from dib_py.settings import Settings
 from dib_py.target import Inspection, Mount, Target
-from dib_py.target.choose import refuse_foreign
+from dib_py.target.choose import refuse_other_architecture
 from dib_py.undo import undo
 from dib_py.units import KIB, MIB
 from dib_py.visit import Visit, Visitor
@@ -181,7 +181,7 @@ class ImageBuild:
             raise
         if found.distro == "windows":
             raise BaseError("the base image is Windows, and no element says so", hint="name the element windows too")
-        refuse_foreign(found.arch)
+        refuse_other_architecture(found.arch)
         self._events.info(f"base image: {found.distro} {found.version}, {found.arch}")
         return found
 

@@ -13,7 +13,7 @@ from dib_py.host_programs import PROGRAMS, find
 from dib_py.output.beside import check_directory
 from dib_py.phases import ROOT
 from dib_py.plan import Plan, Step
-from dib_py.target.choose import refuse_foreign
+from dib_py.target.choose import refuse_other_architecture
 from dib_py.verify import accept
 
 # texts that name these mean those of the guest, as often as not
@@ -36,7 +36,7 @@ def obstacles(plan: Plan, steps: Iterable[Step]) -> Iterator[DibError]:
     An element says in its file ``bootstrap-programs`` what its root.d needs where there is no base image.
     """
     try:
-        refuse_foreign(plan.settings.arch)
+        refuse_other_architecture(plan.settings.arch)
     except TargetError as error:
         yield error
     left = {step.element for step in steps if step.phase is ROOT}

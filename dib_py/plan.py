@@ -19,7 +19,7 @@ from dib_py.disk.block_device import find as find_layout
 from dib_py.disk.block_device import find_asked as find_asked_layout
 from dib_py.disk.boot_checks import check_boot
 from dib_py.disk.layout import Layout
-from dib_py.distributions import refuse_foreign
+from dib_py.distributions import refuse_other_distributions
 from dib_py.element import WINDOWS, Catalog, Element
 from dib_py.environment import DiskFacts, architecture, plan_environment
 from dib_py.epoch import find as find_epoch
@@ -184,7 +184,7 @@ def make_plan(
 
 def _plan(settings: Settings, catalog: Catalog, epoch: str) -> Plan:
     resolution = resolve(catalog, requested_names(settings, catalog), require_os=not settings.base)
-    refuse_foreign(resolution)
+    refuse_other_distributions(resolution)
     merged = merge(resolution, _allowed_names(settings))
     merged.refuse_unexecutable()
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dib_py.distributions import refuse_foreign
+from dib_py.distributions import refuse_other_distributions
 from dib_py.element import LINUX, WINDOWS, Catalog, Element
 from dib_py.errors import ElementError
 from dib_py.resolve import UnknownElement, requested_names, resolve
@@ -89,7 +89,7 @@ def test_what_is_merged(make: Make, tmp_path: Path) -> None:
     ids="-".join,
 )
 def test_who_goes_together(catalog: Catalog, asked: tuple[str, ...]) -> None:
-    refuse_foreign(resolve(catalog, asked))
+    refuse_other_distributions(resolve(catalog, asked))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_who_goes_together(catalog: Catalog, asked: tuple[str, ...]) -> None:
 )
 def test_who_does_not(catalog: Catalog, asked: tuple[str, ...], message: str, hint: str) -> None:
     with pytest.raises(ElementError, match=message) as raised:
-        refuse_foreign(resolve(catalog, asked, require_os=False))
+        refuse_other_distributions(resolve(catalog, asked, require_os=False))
     assert raised.value.hint.startswith(hint)
 
 
@@ -112,13 +112,13 @@ def test_who_asked_for_it_is_told_first(make: Make, tmp_path: Path) -> None:
     make("needs-registry", element_deps="registry-only\n", counterpart="hooks-only\n")
     catalog = Catalog.load([tmp_path], builtin=tmp_path)
     with pytest.raises(ElementError) as raised:
-        refuse_foreign(resolve(catalog, ("panes", "needs-hooks")))
+        refuse_other_distributions(resolve(catalog, ("panes", "needs-hooks")))
     assert raised.value.message == (
         "element needs-hooks is for Linux: it asks for hooks-only, which has nothing for Windows, only install.d"
     )
     assert raised.value.hint == "leave needs-hooks out"
     with pytest.raises(ElementError, match="element needs-registry asks for registry-only, which is for") as raised:
-        refuse_foreign(resolve(catalog, ("penguin", "needs-registry")))
+        refuse_other_distributions(resolve(catalog, ("penguin", "needs-registry")))
     assert raised.value.hint == "leave needs-registry out, or name hooks-only in its place: it is for Linux"
 
 
@@ -135,10 +135,10 @@ def test_who_asked_for_it_is_told_first(make: Make, tmp_path: Path) -> None:
 def test_what_does_it_for_the_other_family_is_told(linux: str, windows: str) -> None:
     catalog = Catalog.load([])
     with pytest.raises(ElementError) as raised:
-        refuse_foreign(resolve(catalog, ("windows", linux)))
+        refuse_other_distributions(resolve(catalog, ("windows", linux)))
     assert raised.value.hint == f"leave {linux} out, or name {windows} in its place: it is for Windows"
     with pytest.raises(ElementError) as raised:
-        refuse_foreign(resolve(catalog, ("debian", windows)))
+        refuse_other_distributions(resolve(catalog, ("debian", windows)))
     assert f"name {linux} in its place: it is for Linux" in raised.value.hint
 
 

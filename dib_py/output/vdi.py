@@ -17,11 +17,10 @@ class Vdi:
 
     def check(self, settings: Settings) -> None:
         require_qemu_img()
-        qemu_options.try_options(self.name, _arguments(settings), settings)
+        qemu_options.try_options(self.name, self._arguments(settings), settings)
 
     def write(self, source: Chain, destination: Path, settings: Settings, events: Events) -> None:
-        convert(source, destination, "vdi", [*ANY_ORDER, *_arguments(settings)], events)
+        convert(source, destination, self.name, [*ANY_ORDER, *self._arguments(settings)], events)
 
-
-def _arguments(settings: Settings) -> list[str]:
-    return qemu_options.arguments(qemu_options.options_for(settings, "vdi"))
+    def _arguments(self, settings: Settings) -> list[str]:
+        return qemu_options.arguments(qemu_options.options_for(settings, self.name))

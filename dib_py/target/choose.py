@@ -155,7 +155,7 @@ def _not_loaded(manager: Any, entry_point: Any, error: BaseException) -> None:
     raise TargetError(f"the target {entry_point.name} can't be loaded: {error}") from error
 
 
-def refuse_foreign(arch: str, machine: str | None = None) -> None:
+def refuse_other_architecture(arch: str, machine: str | None = None) -> None:
     """Raise TargetError unless programs of ``arch`` (any of its names) run on this ``machine``; empty is this one's.
 
     Emulated ones would, where binfmt_misc is set up, but neither in the appliance nor at a bearable speed.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .conftest import Guest
 
 SCRIPT = ELEMENTS / "fetch-ssh-key/static/usr/local/sbin/fetch-ssh-key"
-LIST, KEY, TOKEN = "/latest/meta-data/public-keys/", "/latest/meta-data/public-keys/{}/openssh-key", "/latest/api/token"
+LIST, KEY = "/latest/meta-data/public-keys/", "/latest/meta-data/public-keys/{}/openssh-key"
 OPENSTACK = "/openstack/latest/meta_data.json"
 HTML = b"<html><head><title>Please log in</title></head><body>ssh-rsa AAAA</body></html>\n"
 

@@ -13,7 +13,7 @@ from dib_py.events import Events
 from dib_py.settings import Settings
 from dib_py.target import choose as choosing
 from dib_py.target import host_layouts
-from dib_py.target.choose import choose, open_target, refuse_foreign
+from dib_py.target.choose import choose, open_target, refuse_other_architecture
 from dib_py.target.probe import Verdict
 from tests.target.machines import ROOT_ON_LVM
 
@@ -97,13 +97,13 @@ def test_unknown_target(tmp_path: Path) -> None:
     [("amd64", "x86_64"), ("", "aarch64"), ("arm64", "aarch64"), ("x86_64",) * 2, ("i386", "x86_64")],
 )
 def test_own_architecture(arch: str, machine: str) -> None:
-    refuse_foreign(arch, machine)
+    refuse_other_architecture(arch, machine)
 
 
 @pytest.mark.parametrize(("arch", "machine"), [("arm64", "x86_64"), ("amd64", "aarch64"), ("ppc64le", "x86_64")])
 def test_foreign_architecture(arch: str, machine: str) -> None:
     with pytest.raises(TargetError, match=f"an image for {arch} can't be built on this machine, which is {machine}"):
-        refuse_foreign(arch, machine)
+        refuse_other_architecture(arch, machine)
 
 
 def test_a_layout_that_only_guestfs_can_make(machine: dict[str, str]) -> None:

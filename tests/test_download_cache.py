@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dib_py.base import BaseImage
+from dib_py.download_cache import NONE, Build, Cache, cache_directory, opened
 from dib_py.element import Catalog
 from dib_py.events import Event, Events, Message
-from dib_py.package_caches import NONE, Build, Cache, cache_directory, opened
 from dib_py.packages import PackageCache
 from dib_py.phases import FINALISE, POST_INSTALL
 from dib_py.plan import Plan, make_plan
