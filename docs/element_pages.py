@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dib_py.base.spec import FILE as BASE_IMAGE
 from dib_py.describe import Description, Package, describe
-from dib_py.element import Catalog, Element
+from dib_py.element import BASE_IMAGE_FILE, Catalog, Element
 from dib_py.packages import package_caches, pkg_map, svc_map
 from dib_py.packages.declarations import read_either
 from dib_py.phases import BY_DIRECTORY
@@ -154,7 +153,7 @@ def _files(element: Element) -> str:
     lines = []
     if element.base_image:
         base = read_either(element.base_image).data
-        lines.append(f":``{BASE_IMAGE}``: " + "; ".join(f"{key}: ``{value}``" for key, value in base.items()))
+        lines.append(f":``{BASE_IMAGE_FILE}``: " + "; ".join(f"{key}: ``{value}``" for key, value in base.items()))
     caches = element.path / package_caches.FILE
     if caches.is_file():
         lines.append(f":``{caches.name}``: " + ", ".join(f"``{name}``" for name in read_either(caches).data))
@@ -167,7 +166,7 @@ def _files(element: Element) -> str:
         "element-deps",
         "element-provides",
         "os-family",
-        BASE_IMAGE,
+        BASE_IMAGE_FILE,
         package_caches.FILE,
     }
     known |= {pkg_map.FILE, svc_map.FILE, "package-installs.yaml", "package-installs.json"}
