@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from dib_py.render.json_lines import JsonLines
 from dib_py.render.logfile import log_directory, open_default, open_named
 from dib_py.render.plain import PlainLines
 from dib_py.render.replay import replay
+from dib_py.render.screen import screen
 from dib_py.render.sturdy import Sturdy
 from dib_py.settings import Settings
 
@@ -142,18 +142,7 @@ def _log_renderers(settings: Settings, log: TextIO, path: Path, again: str) -> l
 def _screen(settings: Settings, stack: ExitStack) -> Subscriber:
     if settings.log_format == "json":
         return Sturdy(JsonLines(sys.stdout), sys.stdout, "standard output")
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return _live_view(settings, stack)
-    lines = PlainLines(sys.stdout, timestamps=settings.timestamps, debug=settings.verbosity > 0)
-    return Sturdy(lines, sys.stdout, "standard output")
-
-
-def _live_view(settings: Settings, stack: ExitStack) -> Subscriber:
-    from rich.console import Console  # costs a tenth of a second that pipes need not pay
-
-    from dib_py.render.terminal import LiveView
-
-    return stack.enter_context(LiveView(Console(highlight=False), verbosity=settings.verbosity))
+    return screen(stack, settings.verbosity, timestamps=settings.timestamps)
 
 
 def _take_anything(stream: TextIO) -> None:

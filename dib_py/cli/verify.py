@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -136,18 +135,9 @@ def _refuse_unwritable(option: str, path: Path) -> None:
 
 def _subscribers(as_json: bool, verbose: bool, stack: ExitStack) -> list[Subscriber]:
     """Who is told of the progress; nobody where standard output is for the verdict itself."""
-    from dib_py.render.plain import PlainLines
-    from dib_py.render.sturdy import Sturdy
+    from dib_py.render.screen import screen
 
-    if as_json:
-        return []
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        from rich.console import Console  # costs a tenth of a second that pipes need not pay
-
-        from dib_py.render.terminal import LiveView
-
-        return [stack.enter_context(LiveView(Console(highlight=False), verbosity=int(verbose)))]
-    return [Sturdy(PlainLines(sys.stdout, timestamps=False, debug=verbose), sys.stdout, "standard output")]
+    return [] if as_json else [screen(stack, int(verbose), timestamps=False)]
 
 
 def _tell(verdict: Verdict, as_json: bool, junit: str | None) -> int:

@@ -24,7 +24,7 @@ KVM = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 OVERRIDE = "DIB_PY_KVM"  # yes or no: the answer, without a probe
 
-_MACHINES = {"x86_64": "qemu-system-x86_64"}
+QEMU = {"x86_64": "qemu-system-x86_64"}  # by machine, where it boots what is for that
 _HARD_LIMIT = 20.0  # seconds for the whole race
 _HEAD_START = 0.5  # seconds that KVM may come in later: creating a machine costs it more
 _POLL = 0.01
@@ -74,7 +74,7 @@ def kvm_works(environ: Mapping[str, str] = os.environ, cache: Path | None = None
 
 def race() -> Verdict:
     """Run the boot sector under both, for as long as it takes to know, 20 s at most."""
-    program = _MACHINES.get(platform.machine())
+    program = QEMU.get(platform.machine())
     if program is None:
         return Verdict(False, f"KVM can't be proved on {platform.machine()}")
     if shutil.which(program) is None:

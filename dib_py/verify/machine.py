@@ -22,13 +22,13 @@ from typing import Any
 
 from dib_py.errors import HostError
 from dib_py.process import run
+from dib_py.target.probe import QEMU
 from dib_py.verify.firmware import Firmware, ovmf
 from dib_py.verify.qmp import Qmp
 
 SSH_PORT = 2222  # in the network namespace, on 127.0.0.1
 AGENT_PORT = "agent"  # the id of the agent's port in events
 
-_PROGRAMS = {"x86_64": "qemu-system-x86_64"}
 _END_WITHIN = 10.0  # seconds for a qemu that was killed
 _LAST_EVENT_WITHIN = 5.0  # seconds after its end: it is on the socket by then
 _LARGEST_PICTURE = 2 * 1024**2  # bytes of a PNG: a text console has 10 KiB, a desktop of photographs less than this
@@ -48,7 +48,7 @@ class Hardware:
 
 def program() -> str:
     """qemu for this machine's architecture; HostError where images can't be booted."""
-    name = _PROGRAMS.get(platform.machine())
+    name = QEMU.get(platform.machine())
     if name is None:
         raise HostError(f"images can't be booted on {platform.machine()}", hint="an x86_64 machine can")
     if shutil.which(name) is None:
