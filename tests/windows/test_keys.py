@@ -13,7 +13,7 @@ from dib_py import step_keys
 from dib_py.element import Catalog
 from dib_py.errors import FileError
 from dib_py.plan import Plan, make_plan
-from dib_py.plan_json import to_dict
+from dib_py.plan_json import to_dict, to_json
 from dib_py.settings import Settings
 from dib_py.windows import declarations
 from dib_py.windows.kinds import KINDS, PLACES
@@ -145,7 +145,7 @@ def test_secrets_are_in_no_ingredient(elements: Path) -> None:
     ingredients = step_keys.StepKeys(made, epoch="", secret=b"s").ingredients("0" * 40, made.steps[2])
     assert made.steps[2].name == "one/registry.d/50-one.reg"
     assert "hush-hush" not in repr(ingredients)
-    assert "hush-hush" not in made.to_json()
+    assert "hush-hush" not in to_json(made)
 
 
 def test_a_variable_that_is_not_set_is_told_with_its_line(elements: Path) -> None:
