@@ -27,6 +27,7 @@ from dib_py.plan import Plan, make_plan
 from dib_py.plan_json import to_dict, to_json
 from dib_py.resolve import NoOperatingSystem
 from dib_py.settings import OneOff, Settings
+from tests.files import write
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "elements" / "plan-basic"
@@ -154,8 +155,8 @@ def test_elements_that_want_an_operating_system_beside_a_base_image() -> None:
 
 def test_the_most_particular_base_image_counts_if_all_its_variables_are_set(copy: Path) -> None:
     (copy / "frost" / "base-image.yaml").write_text("url: https://example.org/plain.qcow2\n")
-    add(copy / "glacier" / "element-deps", "frost\n")
-    add(copy / "glacier" / "base-image.yaml", "url: https://example.org/${DIB_RELEASE}/${FLAVOUR}.qcow2\n")
+    write(copy / "glacier" / "element-deps", "frost\n")
+    write(copy / "glacier" / "base-image.yaml", "url: https://example.org/${DIB_RELEASE}/${FLAVOUR}.qcow2\n")
     with_flavour = plan("web", "glacier", at=copy, environ={"FLAVOUR": "small"})
     assert str(with_flavour.base) == "https://example.org/bookworm/small.qcow2"
     assert plan("web", "glacier", at=copy).base is None
@@ -211,23 +212,25 @@ def test_a_plan_is_the_same_every_time() -> None:
     assert to_json(plan("web", "frost")) == to_json(plan("web", "frost"))
 
 
-def add(path: Path, text: str, mode: int = 0o644) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-
-
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (lambda at: add(at / "base" / "install.d" / "50-web", "", 0o755), ElementError, "both bring install.d/50-web"),
+        (
+            lambda at: write(at / "base" / "install.d" / "50-web", "", 0o755),
+            ElementError,
+            "both bring install.d/50-web",
+        ),
         (lambda at: (at / "web" / "install.d" / "50-web").chmod(0o644), FileError, "not executable"),
-        (lambda at: add(at / "web" / "package-installs.yaml", "a: [\n"), FileError, "not valid YAML"),
-        (lambda at: add(at / "web" / "package-installs.yaml", "a: {when: NO = 1}\n"), FileError, "NO is not set"),
-        (lambda at: add(at / "web" / "environment.d" / "30-x", "echo $UNSET_HERE\n"), FileError, "UNSET_HERE"),
+        (lambda at: write(at / "web" / "package-installs.yaml", "a: [\n"), FileError, "not valid YAML"),
+        (lambda at: write(at / "web" / "package-installs.yaml", "a: {when: NO = 1}\n"), FileError, "NO is not set"),
+        (lambda at: write(at / "web" / "environment.d" / "30-x", "echo $UNSET_HERE\n"), FileError, "UNSET_HERE"),
         (lambda at: (at / "frost" / "element-provides").unlink(), NoOperatingSystem, "no operating system"),
-        (lambda at: add(at / "web" / "element-provides", "operating-system\n"), ElementError, "two operating systems"),
-        (lambda at: add(at / "web" / "block-device-default.yaml", "- what: {}\n"), DibError, "what"),
+        (
+            lambda at: write(at / "web" / "element-provides", "operating-system\n"),
+            ElementError,
+            "two operating systems",
+        ),
+        (lambda at: write(at / "web" / "block-device-default.yaml", "- what: {}\n"), DibError, "what"),
     ],
 )
 def test_what_cannot_work_is_refused(
@@ -294,16 +297,16 @@ def after_step(made: Plan, name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "first"),
     [
-        (lambda at: add(at / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755), "install.d/50-web"),
+        (lambda at: write(at / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755), "install.d/50-web"),
         (lambda at: (at / "web" / "install.d" / "50-web").chmod(0o700), "install.d/50-web"),
-        (lambda at: add(at / "web" / "static" / "etc" / "web.conf", "listen = 81\n"), "install.d/50-web"),
-        (lambda at: add(at / "web" / "install.d" / "beside.conf", "x\n"), "extra-data.d/99-enable-install-types"),
+        (lambda at: write(at / "web" / "static" / "etc" / "web.conf", "listen = 81\n"), "install.d/50-web"),
+        (lambda at: write(at / "web" / "install.d" / "beside.conf", "x\n"), "extra-data.d/99-enable-install-types"),
         (
-            lambda at: add(at / "base" / "package-installs.yaml", "wget: {phase: pre-install.d}\n"),
+            lambda at: write(at / "base" / "package-installs.yaml", "wget: {phase: pre-install.d}\n"),
             "pre-install.d/10-package-installs",
         ),
-        (lambda at: add(at / "web" / "environment.d" / "30-more", "export MORE=1\n"), "root.d/10-frost"),
-        (lambda at: add(at / "web" / "cleanup.d" / "90-web", "#!/bin/sh\n", 0o755), "cleanup.d/90-web"),
+        (lambda at: write(at / "web" / "environment.d" / "30-more", "export MORE=1\n"), "root.d/10-frost"),
+        (lambda at: write(at / "web" / "cleanup.d" / "90-web", "#!/bin/sh\n", 0o755), "cleanup.d/90-web"),
     ],
 )
 def test_the_first_step_that_changed_changes_all_that_follow(
@@ -318,9 +321,9 @@ def test_the_first_step_that_changed_changes_all_that_follow(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda at: add(at / "web" / "README.rst", "Better words.\n"),
-        lambda at: add(at / "frost" / "tests" / "test_frost.py", "assert True\n"),
-        lambda at: add(at / "unused" / "install.d" / "10-x", "#!/bin/sh\n", 0o755),
+        lambda at: write(at / "web" / "README.rst", "Better words.\n"),
+        lambda at: write(at / "frost" / "tests" / "test_frost.py", "assert True\n"),
+        lambda at: write(at / "unused" / "install.d" / "10-x", "#!/bin/sh\n", 0o755),
     ],
 )
 def test_what_no_step_reads_changes_nothing(change: Callable[[Path], None], copy: Path) -> None:
@@ -350,7 +353,7 @@ def test_the_image_name_is_in_no_key_unless_a_hook_names_it(copy: Path) -> None:
         plan("web", "frost", at=copy, image_name="other", argv=("-o", "other")),
     )
     assert changed(before, after) == []
-    add(copy / "web" / "cleanup.d" / "90-web", '#!/bin/sh\ntouch "$IMAGE_NAME.done"\n', 0o755)
+    write(copy / "web" / "cleanup.d" / "90-web", '#!/bin/sh\ntouch "$IMAGE_NAME.done"\n', 0o755)
     before, after = plan("web", "frost", at=copy), plan("web", "frost", at=copy, image_name="other")
     assert changed(before, after) == ["cleanup.d/90-web"]
 
@@ -370,13 +373,13 @@ def test_a_file_that_a_variable_names_is_in_the_key(tmp_path: Path) -> None:
 
 
 def test_files_of_elements_that_others_hide_are_in_the_key_of_who_looks_for_all(copy: Path, tmp_path: Path) -> None:
-    add(
+    write(
         copy / "web" / "extra-data.d" / "99-squash",
         '#!/bin/sh\nsquash --path="$ELEMENTS_PATH" package-installs\n',
         0o755,
     )
     hidden = tmp_path / "hidden" / "frost" / "package-installs.yaml"
-    add(hidden, "one:\n")
+    write(hidden, "one:\n")
     elements_path = (copy, tmp_path / "hidden")
     before = plan("web", "frost", at=copy, elements_path=elements_path)
     hidden.write_text("two:\n")
@@ -400,9 +403,9 @@ def test_a_secret_is_in_the_key_only_with_the_stores_own() -> None:
 
 def test_one_more_element_begins_where_its_own_work_does(tmp_path: Path) -> None:
     """Of the elements that come with dib-py: what the operating system's packages cost is not paid again."""
-    add(tmp_path / "late" / "finalise.d" / "60-late", "#!/bin/sh\n", 0o755)
-    add(tmp_path / "late" / "element-deps", "sysprep\n")
-    add(tmp_path / "late" / "README.rst", "Other words.\n")
+    write(tmp_path / "late" / "finalise.d" / "60-late", "#!/bin/sh\n", 0o755)
+    write(tmp_path / "late" / "element-deps", "sysprep\n")
+    write(tmp_path / "late" / "README.rst", "Other words.\n")
     catalog = Catalog.load([tmp_path])
 
     def made(*more: str) -> dict[str, str]:

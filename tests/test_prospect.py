@@ -26,6 +26,7 @@ from dib_py.plan_json import to_json
 from dib_py.prospect import Prospect, look
 from dib_py.settings import OneOff, Settings
 from dib_py.step_keys import StepKeys
+from tests.files import write
 
 SAMPLE = Path(__file__).parent / "elements" / "plan-basic"
 SCHEMA = json.loads((files("dib_py") / "schema" / "plan.json").read_text())
@@ -94,12 +95,6 @@ def states(prospect: Prospect) -> str:
     return "".join("h" if one.record else "r" for one in prospect.outlooks)
 
 
-def add(path: Path, text: str, mode: int = 0o644) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-
-
 def test_without_a_store_all_steps_run_and_none_is_made(ask: Ask, tmp_path: Path) -> None:
     prospect = look(ask())
     assert set(states(prospect)) == {"r"}
@@ -126,26 +121,26 @@ def test_a_failed_build_goes_on_where_it_failed(ask: Ask) -> None:
     ("change", "step", "said"),
     [
         (
-            lambda at: add(at / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755),
+            lambda at: write(at / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755),
             "50-web",
             "the hook's bytes changed",
         ),
         (
-            lambda at: add(at / "web" / "static" / "etc" / "web.conf", "listen = 81\n"),
+            lambda at: write(at / "web" / "static" / "etc" / "web.conf", "listen = 81\n"),
             "50-web",
             "file static/etc/web.conf changed",
         ),
         (
-            lambda at: add(at / "base" / "package-installs.yaml", "wget: {phase: pre-install.d}\n"),
+            lambda at: write(at / "base" / "package-installs.yaml", "wget: {phase: pre-install.d}\n"),
             "10-package-installs",
             "packages +wget -curl",
         ),
         (
-            lambda at: add(at / "web" / "environment.d" / "30-more", "export DIB_MORE=1\n"),
+            lambda at: write(at / "web" / "environment.d" / "30-more", "export DIB_MORE=1\n"),
             "10-frost",
             "variable DIB_MORE is new: '1'",
         ),
-        (lambda at: add(at / "web" / "cleanup.d" / "91-new", "#!/bin/sh\n", 0o755), "91-new", "it never ran before"),
+        (lambda at: write(at / "web" / "cleanup.d" / "91-new", "#!/bin/sh\n", 0o755), "91-new", "it never ran before"),
     ],
 )
 def test_why_the_first_step_runs(
@@ -226,7 +221,7 @@ def test_a_base_image_that_changes_under_its_name(ask: Ask, tmp_path: Path) -> N
 
 
 def test_what_the_command_line_asks_for_at_the_end(ask: Ask, tmp_path: Path) -> None:
-    add(tmp_path / "fix.sh", "#!/bin/sh\n", 0o755)
+    write(tmp_path / "fix.sh", "#!/bin/sh\n", 0o755)
     password = (OneOff("run", str(tmp_path / "fix.sh")), OneOff("root-password", "hunter22"))
     build(ask(one_offs=password))
     assert set(states(look(ask(one_offs=password)))) == {"h"}
@@ -271,7 +266,7 @@ def test_looking_changes_nothing(ask: Ask, tmp_path: Path) -> None:
 
 def test_programs_get_the_same(ask: Ask, elements: Path) -> None:
     build(ask())
-    add(elements / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755)
+    write(elements / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755)
     prospect = look(ask())
     document = json.loads(to_json(prospect.plan, prospect.outlooks))
     jsonschema.validate(document, SCHEMA)
@@ -294,7 +289,7 @@ def test_programs_get_the_same(ask: Ask, elements: Path) -> None:
 
 def test_what_people_read(ask: Ask, elements: Path) -> None:
     build(ask())
-    add(elements / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755)
+    write(elements / "web" / "install.d" / "50-web", "#!/bin/bash\nstatic\n", 0o755)
     text = "\n".join(lines(look(ask())))
     assert "  1  hit    1.5 s  10-frost" in text
     assert "run           50-web" in text

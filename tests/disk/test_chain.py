@@ -13,15 +13,12 @@ import pytest
 
 from dib_py.disk.chain import Chain
 from dib_py.errors import DiskError
+from tests.output.chains import qemu_img
 
 KIB = 1024
 MIB = 1024**2
 
 Overlay = Callable[..., Path]
-
-
-def qemu_img(*arguments: object) -> str:
-    return subprocess.run(["qemu-img", *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def holds(chain: Chain, pattern: int, offset: int, length: int) -> bool:

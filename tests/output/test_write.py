@@ -17,13 +17,7 @@ from dib_py.disk.chain import Chain
 from dib_py.errors import OutputError
 from dib_py.events import Event, Events, OutputWritten, Progress
 from dib_py.settings import Settings
-
-MIB = 1024 * 1024
-
-
-def qemu_img(*arguments: object) -> str:
-    argv = ["qemu-img", *map(str, arguments)]
-    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+from tests.output.chains import MIB, qemu_img
 
 
 @pytest.fixture(scope="module")
