@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from importlib.metadata import entry_points
 
 from dib_py.errors import UsageError, nearest
 
@@ -53,6 +52,8 @@ def check_target(name: str, where: str = "") -> None:
     """Raise UsageError for a target that no entry point has; ``where`` is the option or variable that names it."""
     if name in TARGETS:
         return
+    from importlib.metadata import entry_points  # costs a tenth of what a small command takes
+
     known = sorted({*TARGETS, *(found.name for found in entry_points(group=TARGET_NAMESPACE))})
     if name not in known:
         meant = nearest(name, known)
