@@ -21,6 +21,7 @@ from dib_py.verify.seed import LABEL, write_iso
 
 META_DATA = "instance-id: test-1\nlocal-hostname: seeded\n"
 POWERED_ON_WITHIN = 60
+LOGIN_WITHIN = 600  # seconds; about 100 on two idle cores
 
 
 class Guest:
@@ -94,6 +95,21 @@ class Guest:
             raise AssertionError(str(error)) from None
         assert answer.exit_code == 0, answer
         return answer.output
+
+    # -- what every image has to do
+    def login(self, prompt: str = r"\w+ login:", within: float = LOGIN_WITHIN) -> str:
+        """The console, once it asks for a login; nothing on it has failed."""
+        console = self.wait_for(prompt, within)
+        assert not re.search(r"\[FAILED\]|Kernel panic|initramfs\)|dracut:/#", console)
+        return console
+
+    def root_filesystem(self) -> dict[str, Any]:
+        """What the agent says of it."""
+        found: dict[str, Any] = next(fs for fs in self.agent("guest-get-fsinfo") if fs["mountpoint"] == "/")
+        return found
+
+    def failed_units(self) -> str:
+        return self.run(["systemctl", "--failed", "--plain", "--no-legend"]).strip()
 
     def power_button(self) -> None:
         self._machine.press_power_button()
