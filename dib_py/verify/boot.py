@@ -282,8 +282,7 @@ class Boot:
             if self._opened.wait(_JOIN_WITHIN):
                 self._watch.panicked()
         elif name == "BLOCK_IO_ERROR":
-            reason = data.get("reason", "")
-            self._start(lambda: self.give_up(Trouble(self.stage, f"the disk can't be read or written: {reason}")))
+            self._start(lambda: self._on_disk_error(data))
         elif (name, data) == ("VSERPORT_CHANGE", {"id": AGENT_PORT, "open": True}) and self._opened.wait(_JOIN_WITHIN):
             self._watch.greet_agent()
 
@@ -302,6 +301,12 @@ class Boot:
         self._ended.set()
         self._over.set()
         self.board.never(f"the machine has ended: {self._ending}", *IN_GUEST)
+
+    def _on_disk_error(self, data: dict[str, Any]) -> None:
+        what = f"the disk can't be read or written: {data.get('reason', '')}"
+        if data.get("nospace") is True and self._trouble is None:
+            self._broken = what = "there is no room left on this machine for what the guest writes"
+        self.give_up(Trouble(self.stage, what))
 
     def _on_reset(self) -> None:
         self._resets += 1

@@ -58,3 +58,19 @@ def test_what_was_found_before_stays_found(boot: Boot, monkeypatch: pytest.Monke
     boot.give_up(Trouble(Stage.KERNEL, "kernel panic: no init"))
     boot._on_machine_event("ENDED", {"code": -9, "guest": False})
     assert boot.broken == "" and boot.trouble == Trouble(Stage.KERNEL, "kernel panic: no init")
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "is_ours"),
+    [
+        ({"nospace": True, "reason": "No space left on device"}, "there is no room left on this machine", True),
+        ({"nospace": False, "reason": "Input/output error"}, "the disk can't be read or written: Input/out", False),
+    ],
+)
+def test_a_full_disk_of_ours_proves_nothing(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], what: str, is_ours: bool
+) -> None:
+    monkeypatch.setattr(boot, "_look_at_screen", lambda: None)
+    boot._on_machine_event("BLOCK_IO_ERROR", data)
+    assert boot.wait_until_over(10) and boot.trouble is not None
+    assert boot.trouble.what.startswith(what) and bool(boot.broken) is is_ours
