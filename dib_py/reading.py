@@ -19,6 +19,7 @@ from dib_py.element import ENVIRONMENT_DIRECTORY, Element, is_environment_name
 from dib_py.hooks import GUEST_SHELL, MergedHooks, is_run
 from dib_py.keys import File
 from dib_py.phases import BY_DIRECTORY
+from dib_py.plain_shell import is_plain
 
 LARGEST_TEXT = 1024**2  # bytes; nobody looks for names in a larger file
 
@@ -37,12 +38,6 @@ _STEM = re.compile(rb"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*-(?![A-Za-z0-9_.-])")
 _ELEMENT_PLACES = re.compile(rb"\b(?:IMAGE_ELEMENT_YAML|get_image_element_array|ELEMENTS_PATH)\b")
 # Hooks that install-types may link beside these directories; they are steps of their own then.
 _INSTALL_TYPES = re.compile(r"install\.d/[^/]+-install/[^/]+")
-# A line of environment.d whose effect is known when the plan has sourced it: it depends on nothing but variables.
-_VALUE = rb"\$\w+|\$\{\w+(?::?[-=](?:[^{}$`\\]|\$\w+|\$\{\w+\})*)?\}"
-_PLAIN = re.compile(
-    rb"""[ \t]*(?:\#.*|(?:export[ \t]+)?[A-Za-z_]\w*=(?:"(?:[^"$`\\]|%s)*"|'[^']*'|(?:[\w.,:/@%%+=-]|%s)*)"""
-    rb"""|export[ \t]+[A-Za-z_]\w*)?[ \t]*""" % (_VALUE, _VALUE)
-)
 
 
 class Reader:
@@ -105,7 +100,7 @@ class Reader:
             path
             for path, entry in self._merged.entries.items()
             if path.startswith(f"{ENVIRONMENT_DIRECTORY}/") and entry.kind != "directory" and path.count("/") == 1
-            if is_environment_name(entry.source.name) and not _is_plain(self._file(path).content)
+            if is_environment_name(entry.source.name) and not is_plain(self._file(path).content)
         ]
         texts = b"\n".join(self._file(path).content for path in paths)
         # here a name alone is a word like any other, as nobody changes to another directory
@@ -184,8 +179,3 @@ class Reader:
 def _any_of(names: Iterable[str]) -> bytes:
     ordered = sorted(map(os.fsencode, names), key=lambda name: (-len(name), name))
     return b"|".join(map(re.escape, ordered)) or rb"(?!)"
-
-
-def _is_plain(text: bytes) -> bool:
-    """Whether a file of environment.d only sets variables, to text and the values of others."""
-    return all(_PLAIN.fullmatch(line) for line in text.splitlines())

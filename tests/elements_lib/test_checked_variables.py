@@ -29,7 +29,7 @@ def plan(names: str, environ: dict[str, str], arch: str = "amd64", base: str = "
         (
             "debian-minimal sbom",
             {"DIB_SBOM_FORMATS": "spdx spdxx"},
-            "DIB_SBOM_FORMATS has 'spdxx'; it may have spdx and",
+            "DIB_SBOM_FORMATS is 'spdx spdxx'; it may have spdx and",
         ),
         (
             "debian-minimal",
@@ -46,6 +46,8 @@ def plan(names: str, environ: dict[str, str], arch: str = "amd64", base: str = "
             {"DIB_FETCH_SSH_KEY_TRIES": "x"},
             "DIB_FETCH_SSH_KEY_TRIES is 'x'; it has to be a whole",
         ),
+        ("debian-minimal qga", {"DIB_QGA_BLOCKED_RPCS": ""}, "debian has no /etc/sysconfig/qemu-ga"),
+        ("rocky qga", {"DIB_QGA_BLOCKED_RPCS": "guest-exec guest-ping"}, "with commas between"),
         (
             "debian-minimal root-passwd",
             {"DIB_PASSWORD": ""},
@@ -80,6 +82,8 @@ def test_no_build_begins_with_a_wrong_value(names: str, environ: dict[str, str],
     [
         ("debian-minimal sbom", {"DIB_SBOM_FORMATS": "cyclonedx"}),
         ("debian-minimal", {"DIB_SYSPREP_OPERATIONS": "defaults,-logfiles, -zsh-history"}),
+        ("rocky qga", {"DIB_QGA_BLOCKED_RPCS": "guest-exec,guest-file-open"}),
+        ("rocky qga", {"DIB_QGA_BLOCKED_RPCS": ""}),
         ("debian-minimal root-passwd", {"DIB_PASSWORD": HASH, "DIB_PASSWORD_HASHED": "1"}),
         ("rhel", {"REG_METHOD": "disable", "DIB_RELEASE": "8.10"}),
         ("centos7 simple-init", {"DIB_SIMPLE_INIT_NETWORKMANAGER": "0"}),
