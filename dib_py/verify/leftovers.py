@@ -158,8 +158,9 @@ def _image_state(reader: Reader) -> str:
 
 def _answers(image_state: str, reader: Reader) -> Iterator[str]:
     """Answer files but for our own that a Setup has still to read."""
+    is_awaited = image_state in (inspection.GENERALIZED, inspection.SPECIALIZED)
     for path in _of_windows(*_ANSWERS)(reader):
-        if not inspection.is_generalized(image_state) or MARK.encode() not in reader.read(path):
+        if not is_awaited or MARK.encode() not in reader.read(path):
             yield path
 
 

@@ -131,6 +131,7 @@ WINDOWS = {
 }
 IMAGE_STATE = r"Microsoft\Windows\CurrentVersion\Setup\State\ImageState"
 OOBE, COMPLETE = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE", "IMAGE_STATE_COMPLETE"
+SPECIALIZED = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
 PANTHER = "/Windows/Panther/unattend.xml"
 OURS = answer_file.written(answer_file.empty()).decode()
 
@@ -168,6 +169,7 @@ def test_a_windows_that_was_not_generalized(image_state: str, said: str) -> None
 
 def test_an_answer_file_of_elements_is_no_leftover_where_setup_will_read_it() -> None:
     assert leftovers(windows(**{PANTHER: OURS})) == []
+    assert [one.kind for one in leftovers(windows(SPECIALIZED, **{PANTHER: OURS}))] == ["machine id"]
     kinds = {one.kind: one.where for one in leftovers(windows(COMPLETE, **{PANTHER: OURS}))}
     assert kinds.keys() == {"answers of a setup", "machine id"} and kinds["answers of a setup"] == PANTHER
 
