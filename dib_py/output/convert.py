@@ -43,7 +43,7 @@ def convert(
             events.emit(Progress(f"write {name}", percent, 100, "percent"))
 
     try:
-        follow([*argv, source.name, str(destination)], progress)
+        follow([*argv, source.name, str(destination.absolute())], progress)  # a:b alone is an address to qemu
     except CommandFailed as error:
         raise unwritable(name, error, source) from error
 
@@ -51,7 +51,7 @@ def convert(
 def create(destination: Path, format: str, arguments: Sequence[str], size: int, *, name: str) -> None:
     """Make an empty image of ``size`` bytes, for a :func:`convert` with ``-n``; OutputError where it can't be."""
     try:
-        run(["qemu-img", "create", "-q", "-f", format, *arguments, destination, str(size)])
+        run(["qemu-img", "create", "-q", "-f", format, *arguments, destination.absolute(), str(size)])
     except CommandFailed as error:
         raise unwritable(name, error) from error
 

@@ -47,6 +47,13 @@ def test_one_format(name: str, disk: Chain, here: Path) -> None:
         qemu_img("check", "-q", "-f", QEMU[name], image)
 
 
+def test_a_name_is_no_address(disk: Chain, here: Path) -> None:
+    images = write(disk, "qcow2", "vhd", "raw", image_name="nbd:image")
+    assert sorted(map(str, images)) == ["nbd:image.qcow2", "nbd:image.raw", "nbd:image.vhd"]
+    for image in images:
+        assert qemu_img("compare", "-F", QEMU[image.suffix[1:]], disk.name, here / image) == "Images are identical.\n"
+
+
 def test_all_at_once_with_raw_read_by_the_others(disk: Chain, here: Path) -> None:
     names = ["qcow2", "vmdk", "vhd", "vhdx", "vdi", "raw"]
     images = write(disk, *names)
