@@ -14,6 +14,7 @@ import pytest
 
 from dib_py.cli import main
 from dib_py.digest import Memory
+from dib_py.errors import DibError
 from dib_py.verify import choice
 from dib_py.verify.checks.boots import Boots
 from dib_py.verify.content import content_digest
@@ -143,6 +144,19 @@ def test_a_pipe_for_the_console_is_not_waited_for(tmp_path: Path, capsys: pytest
     os.mkfifo(tmp_path / "pipe")
     assert verify("--check", "boots", "--keep-console", str(tmp_path / "pipe"), str(tmp_path / "image.qcow2")) == 0
     assert "pipe can't be written any more: No such device or address" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("exit_code", "code"), [(1, 2), (143, 143)])
+def test_a_verification_that_was_ended_says_by_what(
+    exit_code: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*about: object) -> Verdict:
+        error = DibError("it was ended")
+        error.exit_code = exit_code
+        raise error
+
+    monkeypatch.setattr("dib_py.verify.verify.verify", ended)
+    assert verify(str(tmp_path / "image.qcow2")) == code
 
 
 def test_the_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
