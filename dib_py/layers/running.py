@@ -46,10 +46,7 @@ class Running:
 def used(builds: Path, *, but: Path | None = None) -> set[str]:
     """The layers that running builds use, leaving out the build whose directory is ``but``."""
     return {
-        line.decode()
-        for lock in _living(builds, but)
-        for line in _content(lock).split(b"\n")
-        if _KEY.fullmatch(line)
+        line.decode() for lock in _living(builds, but) for line in _content(lock).split(b"\n") if _KEY.fullmatch(line)
     }
 
 
