@@ -8,12 +8,11 @@ from unittest.mock import MagicMock
 from dib_py import build_directory
 from dib_py.environment import Places
 from dib_py.target.guestfs_appliance import Appliance, Machine
-from dib_py.windows import image_build
 
 
 def test_the_names_of_places() -> None:
     places = Places(Path("/b"))
-    assert {places.mount.name, places.elements.name, image_build.HIVES} <= build_directory.OWN
+    assert {places.mount.name, places.elements.name} <= build_directory.OWN
 
 
 def test_what_an_appliance_puts_there(tmp_path: Path) -> None:

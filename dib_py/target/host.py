@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from dib_py import build_directory, mount_table, namespaces, process
-from dib_py.build_directory import TREE_NAME as TREE_NAME
+from dib_py.build_directory import TREE_NAME
 from dib_py.disk import Disk, compatible, moving
 from dib_py.disk.layout import Layout
 from dib_py.disk.size import Usage, explain_no_room

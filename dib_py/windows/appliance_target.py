@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dib_py.build_directory import TREE_NAME
 from dib_py.errors import DiskError
 from dib_py.target import guestfs_layout
 from dib_py.target.guestfs import GuestfsTarget
-from dib_py.target.host import TREE_NAME
 from dib_py.windows import appliance_disk, partitions
 from dib_py.windows.appliance_volume import ApplianceVolume
 from dib_py.windows.host_side import HostSide

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 
+from dib_py.build_directory import HIVES
 from dib_py.checkpoints import Checkpoints
 from dib_py.disk import Disk
 from dib_py.environment import DiskFacts, Places, build_variables
@@ -32,7 +33,6 @@ from dib_py.windows.appliance_target import WindowsTarget
 from dib_py.windows.installation import Installation, open_installation
 from dib_py.windows.refusals import Refusal
 
-HIVES = "hives"  # the directory of their copies, in the build's own
 _APPLYING = tuple(phase for phase in PHASES if phase is not EXTRA_DATA)
 
 

@@ -76,7 +76,7 @@ def result(
     check: str, outcome: Outcome = Outcome.PASSED, started: float = 62.0, seconds: float = 1.5, **more: object
 ) -> Result:
     proves = f"what {check} is there to prove"
-    return replace(Result(check, proves, outcome, started=started, seconds=seconds), **more)  # type: ignore[arg-type]
+    return replace(Result(check, proves, outcome, started=started, seconds=seconds), **more)
 
 
 def verdict(*results: Result, boots: tuple[BootReport, ...] = (), **more: object) -> Verdict:
@@ -97,7 +97,7 @@ def verdict(*results: Result, boots: tuple[BootReport, ...] = (), **more: object
         limit=900.0,
         terms={"memory": "1024 MiB"},
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def good() -> Verdict:

@@ -73,7 +73,7 @@ def terminal(port: socket) -> None:
         output = shell.stdout
 
         def show(output: IO[bytes] = output) -> None:
-            while data := output.read1(1000):  # type: ignore[attr-defined]
+            while data := output.read1(1000):
                 port.sendall(data.replace(b"\n", b"\r\n"))
 
         showing = threading.Thread(target=show, daemon=True)

@@ -18,7 +18,7 @@ from tests.verify import samples
 def asked_of(verdict: Verdict, **more: object) -> Asked:
     checks = {result.check: result.version for result in verdict.results}
     asked = Asked(verdict.digest, verdict.profile, checks, verdict.limit, "tcg", verdict.terms)
-    return replace(asked, **more)  # type: ignore[arg-type]
+    return replace(asked, **more)
 
 
 @pytest.fixture

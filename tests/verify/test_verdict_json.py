@@ -35,7 +35,7 @@ STAGE = st.sampled_from(Stage)
 NUMBER = st.integers(1, 10**9)
 
 
-def several(values: st.SearchStrategy) -> st.SearchStrategy:  # type: ignore[type-arg]
+def several(values: st.SearchStrategy) -> st.SearchStrategy:
     return st.lists(values, max_size=3).map(tuple)
 
 

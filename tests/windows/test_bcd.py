@@ -210,7 +210,7 @@ objects:
     assert shown["inherit"] == "bootloadersettings" and shown["allowedinmemorysettings"] == "0x15000075, 0x3"
     manager = elements(guest, phony_hives.BOOTMGR)
     assert manager["23000003"] == f'"{phony_hives.MEMDIAG}"'
-    assert store(guest).value(rf"Objects\{bcd.HYPERVISOR_SETTINGS}\Description", "Type").number == 0x20200003  # type: ignore[union-attr]
+    assert store(guest).value(rf"Objects\{bcd.HYPERVISOR_SETTINGS}\Description", "Type").number == 0x20200003
 
 
 def test_settings_without_effect_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,7 +146,7 @@ class Asking(Subject):
         self._heard = heard
 
     @property
-    def requests(self) -> list[Request]:  # type: ignore[override]
+    def requests(self) -> list[Request]:
         asked = re.findall(r"http://169\.254\.169\.254(/[^']*)'", "".join(self.shell.scripts))
         return [Request(1.0, "GET", path, 200) for path in asked] if self._heard else []
 

@@ -161,7 +161,7 @@ class Guest:
 
     def subject(self, *missing: Need) -> Subject:
         subject = Subject(agent=Agent(self.agent), missing=frozenset(missing))
-        subject.shell = self  # type: ignore[assignment]
+        subject.shell = self
         return subject
 
 
