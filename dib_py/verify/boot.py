@@ -24,6 +24,7 @@ from dib_py.verify.metadata import Metadata
 from dib_py.verify.readers import Readers
 from dib_py.verify.result import BootReport, Moment, Stage
 from dib_py.verify.shell import Shell
+from dib_py.verify.signs import is_of_emulation
 from dib_py.verify.ssh import Ssh
 from dib_py.verify.watch import IN_GUEST, Doors, Watch
 
@@ -88,6 +89,7 @@ class Boot:
         self._asked_to_end = False
         self._ended_by_itself = False
         self._broken = ""
+        self._is_accident = False
         self._screenshot: bytes | None = None
         self._told_stage = Stage.NOTHING
         self._told_line: list[str] = []
@@ -165,12 +167,20 @@ class Boot:
         """What ended qemu, where that was neither the guest nor the verification: it is no fault of the image's."""
         return self._broken
 
+    @property
+    def is_accident(self) -> bool:
+        """Whether it is broken by the emulation's own fault, and another boot may well go on."""
+        return self._is_accident
+
     def give_up(self, trouble: Trouble) -> None:
         """The guest won't come up, or won't answer any more."""
         with self._lock:
             if self._trouble is not None or self._over.is_set():
                 return
             self._trouble = trouble
+            if not self._hardware.kvm and self._opened.is_set() and is_of_emulation(self._doors.console.text):
+                self._is_accident = True
+                self._broken = f"the emulation (TCG) showed the kernel its own breakpoint: {trouble.what}"
         self._note(trouble.what)
         self._look_at_screen()
         self.board.never(trouble.what, *IN_GUEST)

@@ -69,6 +69,15 @@ _TROUBLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+# A kernel that changes its own code puts a breakpoint there meanwhile, and knows it when another processor meets it. In
+# emulation one can meet it so late that the kernel has forgotten it.
+_OF_EMULATION = re.compile(r"\bint3: 0000 \[#1\]")
+
+
+def is_of_emulation(text: str) -> bool:
+    """Whether a kernel that panicked did so for what happens in emulation only; ``text`` is all of the console."""
+    return _OF_EMULATION.search(text) is not None
+
 
 def stage_of(line: str, before: Stage) -> Stage:
     """The stage that a line is a sign of, or the one that was reached before."""

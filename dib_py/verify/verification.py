@@ -70,11 +70,27 @@ class Order:
     identity: tuple[int, ...] = ()  # of the file whose digest it is
 
 
+def carry_out(order: Order, directory: Path, events: Events) -> Verdict:
+    """The verdict; of a second attempt where the emulation, and not the image, was at fault in the first.
+
+    ``directory`` is private, and takes the overlays: what the guests write. HostError for what this machine lacks to
+    verify anything.
+    """
+    first = Verification(order, directory / "first", events)
+    verdict = first.run()
+    spent = order.spent + verdict.seconds
+    if not first.had_accident or spent >= order.limits.total:
+        return verdict
+    events.warning(f"{verdict.reason}; it is verified once more")
+    return Verification(replace(order, spent=spent), directory / "second", events).run()
+
+
 class Verification:
     """Carries an order out, in the network namespace of the thread that calls :meth:`run`."""
 
     def __init__(self, order: Order, directory: Path, events: Events) -> None:
-        """``directory`` is private, and takes the overlays: what the guest writes."""
+        """``directory`` is made, and takes the overlays: what the guest writes."""
+        directory.mkdir()
         self._order = order
         self._directory = directory
         self._start = directory / "start"  # the first bytes of the image's disk
@@ -91,6 +107,11 @@ class Verification:
         self._boots: list[Boot] = []
         self._firmware: list[Firmware] = []
         self._attaching: list[threading.Thread] = []
+
+    @property
+    def had_accident(self) -> bool:
+        """Whether the emulation itself kept a guest from coming up."""
+        return any(boot.is_accident for boot in self._boots)
 
     def run(self) -> Verdict:
         """The verdict; HostError for what this machine lacks to verify anything."""

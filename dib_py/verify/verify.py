@@ -31,7 +31,7 @@ from dib_py.events import (
 from dib_py.isolation import Worker
 from dib_py.settings import Settings
 from dib_py.target.probe import kvm_works
-from dib_py.verify import console_copy, kept
+from dib_py.verify import console_copy, kept, verification
 from dib_py.verify.checks import DOORS, Check
 from dib_py.verify.console_copy import ConsoleCopy
 from dib_py.verify.content import content_digest
@@ -39,7 +39,7 @@ from dib_py.verify.limits import limits
 from dib_py.verify.namespace import apart
 from dib_py.verify.result import Outcome, Result, Stage, Verdict
 from dib_py.verify.verdict_json import from_json, to_json
-from dib_py.verify.verification import Order, Verification, identity
+from dib_py.verify.verification import Order, identity
 
 MEMORY = 1024  # MiB of the machine: what a small flavour of a cloud has
 LAST_WORDS = 15  # lines of a console that are shown of a guest that did not come up
@@ -166,7 +166,7 @@ def carry_out(order: Order, worker: Worker) -> Verdict:
     """A verification in a process of the supervisor's."""
     directory = worker.build_dir / DIRECTORY
     directory.mkdir()
-    return apart(lambda: Verification(order, directory, worker.events).run())
+    return apart(lambda: verification.carry_out(order, directory, worker.events))
 
 
 def finish(verdict: Verdict, image: Path, events: Events, *, anew: bool = False) -> Verdict:

@@ -96,7 +96,6 @@ def verified(
         terms={},
         identity=identity(image),
     )
-    (tmp_path / "work").mkdir()
     return apart(Verification(order, tmp_path / "work", Events(told)).run)
 
 

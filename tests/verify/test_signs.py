@@ -6,7 +6,7 @@ import pytest
 
 from dib_py.verify.checks import Trouble
 from dib_py.verify.result import Stage
-from dib_py.verify.signs import Signs, stage_of, trouble_of
+from dib_py.verify.signs import Signs, is_of_emulation, stage_of, trouble_of
 
 DEBIAN = """\
 SeaBIOS (version 1.16.2-debian-1.16.2-1)
@@ -120,3 +120,17 @@ def test_cloud_inits_last_words() -> None:
     assert not signs.cloud_init_ended
     signs.look("[   63.7] cloud-init[512]: Cloud-init v. 22.4.2 finished at Sat, 21 Nov 2026 19:04:56 +0000.")
     assert signs.cloud_init_ended
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("[   13.170000] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", True),
+        ("[   13.170000] int3: 0000 [#1] SMP PTI", True),
+        ("[   13.170000] Oops: general protection fault: 0000 [#1] SMP", False),
+        ("[   13.170000] Oops: int3: 0000 [#2] SMP", False),  # not what it began with
+        ("Kernel panic - not syncing: VFS: Unable to mount root fs", False),
+    ],
+)
+def test_what_only_an_emulation_does_to_a_kernel(line: str, expected: bool) -> None:
+    assert is_of_emulation(f"before\n{line}\nKernel panic - not syncing: Fatal exception\n") is expected

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from dib_py.errors import DibError
-from dib_py.events import CheckFinished, Event, Events, StageReached
+from dib_py.events import CheckFinished, Event, Events, MachineStarted, Message, StageReached
+from dib_py.verify import boot as boot_module
 from dib_py.verify.checks import Check, Finding, Limits, Need, Subject, Unreachable, failed, passed
 from dib_py.verify.namespace import apart
 from dib_py.verify.result import Outcome, Stage, Verdict
-from dib_py.verify.verification import Order, Verification
+from dib_py.verify.verification import Order, carry_out
 from tests.verify.sectors import HANG, REPEAT, RESTART, SWITCH_OFF, WAIT_FOR_BUTTON, guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
@@ -94,7 +95,7 @@ def verified(
     )
     directory = tmp_path / "work"
     directory.mkdir()
-    return apart(Verification(order, directory, Events(told or Told())).run)
+    return apart(lambda: carry_out(order, directory, Events(told or Told())))
 
 
 def outcomes(verdict: Verdict) -> dict[str, str]:
@@ -237,6 +238,30 @@ def test_a_qemu_that_somebody_ends_is_no_fault_of_the_image(tmp_path: Path, numb
     assert set(outcomes(verdict).values()) == {"not run"} and verdict.outcome is Outcome.NOT_RUN
     assert reasons(verdict)["boots"].startswith("qemu was ended, and not by the guest: ")
     assert verdict.boots[0].stage is Stage.LOGIN and verdict.accelerator == ""
+
+
+PANIC = "Linux version 6\nOops: int3: 0000 [#1] SMP\nKernel panic - not syncing: Fatal exception\n"
+ACCIDENT = "the emulation (TCG) showed the kernel its own breakpoint: kernel panic"
+
+
+def test_a_panic_of_the_emulation_is_no_fault_of_the_image(tmp_path: Path) -> None:
+    told = Told()
+    verdict = verified(tmp_path, guest(tmp_path / "bad.raw", PANIC, HANG), BOOTS, told=told)
+    assert outcomes(verdict) == {"boots": "not run"} and verdict.outcome is Outcome.NOT_RUN
+    assert reasons(verdict)["boots"].startswith(
+        "the emulation (TCG) showed the kernel its own breakpoint: kernel panic"
+    )
+    assert len(told.of(MachineStarted)) == 2
+
+
+def test_what_fails_in_the_second_attempt_is_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accidents = iter([True, False])
+    monkeypatch.setattr(boot_module, "is_of_emulation", lambda text: next(accidents))
+    told = Told()
+    verdict = verified(tmp_path, guest(tmp_path / "bad.raw", PANIC, HANG), BOOTS, told=told)
+    assert verdict.outcome is Outcome.FAILED and verdict.reason.startswith("kernel panic: Fatal exception")
+    [warning] = told.of(Message)
+    assert f"{ACCIDENT}: Fatal exception" in str(warning) and "; it is verified once more" in str(warning)
 
 
 @pytest.mark.parametrize(("need", "boot"), [(Need.END, 1), (Need.LOGIN, 2)])

@@ -11,7 +11,7 @@ from dib_py.verify import choice
 from dib_py.verify.checks import Check, Limits
 from dib_py.verify.namespace import apart
 from dib_py.verify.result import Outcome, Verdict
-from dib_py.verify.verification import Order, Verification
+from dib_py.verify.verification import Order, carry_out
 
 
 def checks(*left_out: str) -> tuple[Check, ...]:
@@ -37,7 +37,7 @@ def verdict_of(image: Path, directory: Path, chosen: tuple[Check, ...], limits: 
     )
     work = directory / f"{image.name}.work"
     work.mkdir()
-    return apart(Verification(order, work, Events()).run)
+    return apart(lambda: carry_out(order, work, Events()))
 
 
 def with_outcome(verdict: Verdict, outcome: Outcome) -> set[str]:
