@@ -29,6 +29,7 @@ PARTIAL = "partial"  # a file that is renamed when it is whole
 FUSE = "fuse"  # number of a FUSE connection that the build's storage daemon serves
 
 _SOCKETS_IN = Path("/tmp")  # libguestfs's, whatever its temporary directory is
+_LAUNCH = 3600.0  # seconds; no appliance takes as long to start, and once it has, nobody looks for its sockets
 _FUSE_CONTROL = Path("/sys/fs/fuse/connections")
 _ABORT = 'mount -t fusectl none "$1" && if [ -e "$1/$2/abort" ]; then echo 1 > "$1/$2/abort"; fi'
 
@@ -141,9 +142,7 @@ def sweep() -> list[str]:
                 removed += record.remove_all()
             record.unlock()
     removed += stale_partition_nodes()
-    for path in stale_socket_directories():
-        shutil.rmtree(path, ignore_errors=True)
-        removed.append(str(path))
+    removed += [str(path) for path in stale_socket_directories() if _remove_sockets(path)]
     return removed
 
 
@@ -152,17 +151,29 @@ def stale_socket_directories() -> list[Path]:
 
     For root it always puts them there, whatever its temporary directory is.
     """
-    open_sockets = Path("/proc/net/unix").read_text()
-    return [path for path in _SOCKETS_IN.glob("libguestfs??????") if _has_only_dead_sockets(path, open_sockets)]
+    found = [path for path in _SOCKETS_IN.glob("libguestfs??????") if _has_only_old_sockets(path)]
+    open_sockets = Path("/proc/net/unix").read_text()  # after the look at what there is: what is new now is in neither
+    return [path for path in found if f" {path}/" not in open_sockets]
 
 
-def _has_only_dead_sockets(directory: Path, open_sockets: str) -> bool:
+def _has_only_old_sockets(directory: Path) -> bool:
+    """Whether there are some, of a launch that is over: of other network namespaces nobody here sees which are open."""
     try:
-        sockets = list(directory.iterdir())
-        ours = directory.stat().st_uid == os.geteuid() and all(one.is_socket() for one in sockets)
+        status, sockets = directory.lstat(), list(directory.iterdir())
     except OSError:
         return False
-    return ours and bool(sockets) and not any(f" {one}\n" in open_sockets for one in sockets)
+    ours = status.st_uid == os.geteuid() and bool(sockets) and all(one.is_socket() for one in sockets)
+    return ours and status.st_mtime < time.time() - _LAUNCH
+
+
+def _remove_sockets(directory: Path) -> bool:
+    try:
+        for one in directory.iterdir():
+            one.unlink()
+        directory.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def abort_connection(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -178,13 +179,16 @@ def test_a_connection_in_use_by_somebody_else_is_not_aborted(monkeypatch: pytest
 
 
 def test_socket_directories_that_nobody_has_open_are_swept(tmp_path: Path) -> None:
-    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "other"):
+    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "libguestfsDDDDDD", "other"):
         (tmp_path / name).mkdir()
-    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "other"):
+    for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsDDDDDD", "other"):
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(str(tmp_path / name / "guestfsd.sock"))
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(str(tmp_path / "libguestfsBBBBBB" / "live.sock"))
         live.listen()
+        for name in ("libguestfsAAAAAA", "libguestfsBBBBBB", "libguestfsCCCCCC", "other"):
+            os.utime(tmp_path / name, (1e9, 1e9))  # that of D may be about to be used
         assert sweep.sweep() == [str(tmp_path / "libguestfsAAAAAA")]
-    assert sorted(path.name for path in tmp_path.glob("[lo]*")) == ["libguestfsBBBBBB", "libguestfsCCCCCC", "other"]
+    left = sorted(path.name for path in tmp_path.glob("[lo]*"))
+    assert left == ["libguestfsBBBBBB", "libguestfsCCCCCC", "libguestfsDDDDDD", "other"]
