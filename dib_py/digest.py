@@ -58,20 +58,20 @@ class Memory:
     def _remembered(
         self, path: Path, kinds: Sequence[str], read: Callable[[list[str]], dict[str, str]]
     ) -> dict[str, str]:
-        identity = _identity(path)
+        identity = file_identity(path)
         known = self._recall(path, identity)
         missing = [kind for kind in kinds if kind not in known]
         if missing:
             started = time.time()
             known |= read(missing)
-            after = _identity(path)
+            after = file_identity(path)
             if after == identity and path.stat().st_ctime < started - TICK:
                 self._keep(path, identity, known)
         return {kind: known[kind] for kind in kinds}
 
     def remember(self, path: Path, known: Mapping[str, str]) -> None:
         """Take somebody's word for the digests of a file, as it is now."""
-        self._keep(path, _identity(path), dict(known))
+        self._keep(path, file_identity(path), dict(known))
 
     def forget(self, path: Path) -> None:
         """The file has gone."""
@@ -112,6 +112,7 @@ class Memory:
                 fresh.unlink(missing_ok=True)
 
 
-def _identity(path: Path) -> list[int]:
+def file_identity(path: Path) -> list[int]:
+    """What changes of a file when somebody writes to it or puts another one in its place; OSError where none is."""
     found = path.stat()
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dib_py.units import GIB as GIB
-from dib_py.units import MIB as MIB
+from dib_py.units import GIB
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dib_py.errors import DiskError
-from dib_py.units import GIB as GIB
-from dib_py.units import KIB
-from dib_py.units import MIB as MIB
+from dib_py.units import GIB, KIB, MIB
 
 UNITS = {
     "TiB": 1024**4,

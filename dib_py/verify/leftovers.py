@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 
-from dib_py.disk.size import MIB
+from dib_py.units import MIB
 from dib_py.verify.checks import File, Reader
 from dib_py.windows import inspection
 from dib_py.windows.answer_file import MARK

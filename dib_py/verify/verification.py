@@ -14,9 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dib_py.digest import file_identity
 from dib_py.errors import HostError
 from dib_py.events import Events, VerificationStarted
-from dib_py.settings import GIB
+from dib_py.units import GIB
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
 from dib_py.verify.checks import DOORS, Check, Limits, Need, Trouble
@@ -42,12 +43,11 @@ def grown(virtual_size: int) -> int:
 
 
 def identity(image: Path) -> tuple[int, ...]:
-    """What changes of a file when somebody writes to it or puts another one in its place; empty where none is."""
+    """That of the image's file; empty where it is gone."""
     try:
-        found = image.stat()
+        return tuple(file_identity(image))
     except OSError:
         return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from dib_py.output.beside import Partial
 from dib_py.phase_run import PhaseRun, Surroundings
 from dib_py.phases import EXTRA_DATA
 from dib_py.plan import Plan
-from dib_py.settings import GIB, Settings
+from dib_py.settings import Settings
 from dib_py.target import Target
+from dib_py.units import GIB
 from dib_py.windows import configuration_set, iso_image, unattend
 from dib_py.windows.host_side import HostSide
 from dib_py.windows.setup_answers import SetupChoices

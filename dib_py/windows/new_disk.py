@@ -16,7 +16,7 @@ from pathlib import Path
 from dib_py.disk.size import shown
 from dib_py.errors import BaseError
 from dib_py.process import CommandFailed, run
-from dib_py.settings import GIB, MIB
+from dib_py.units import GIB, MIB
 from dib_py.windows import new_store
 from dib_py.windows.partitions import BASIC_DATA, EFI_SYSTEM, MICROSOFT_RESERVED
 from dib_py.windows.wim import Edition, Wim

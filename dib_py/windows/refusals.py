@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dib_py.errors import BaseError, DibError
-from dib_py.settings import MIB
+from dib_py.units import MIB
 from dib_py.windows.inspection import AUDIT, COMPLETE, UNDEPLOYABLE, Hibernation, Inspection
 from dib_py.windows.partitions import DYNAMIC, DYNAMIC_MBR, PartitionTable
 from dib_py.windows.registry import Registry

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from dib_py.disk.size import parse_size
 from dib_py.errors import UsageError, nearest
-from dib_py.settings import GIB
+from dib_py.units import GIB
 from dib_py.windows.answer_file import NAMESPACE, WCM, can_hold, empty
 from dib_py.windows.generations import GENERATIONS, Generation
 

@@ -276,16 +276,21 @@ def with_services(element: str, name: str) -> str:
     return script_of(element, name).replace('"%SYSTEM32%\\sc.exe"', 'call "%DIB_FIRSTBOOT%sc.cmd"')
 
 
-def test_services_wait_for_a_machine_that_is_made_from_the_image(wine: Wine, tmp_path: Path) -> None:
-    installed = Installation(wine)
-    base = wine.prefix / "drive_c" / "Program Files" / "Cloudbase Solutions" / "Cloudbase-Init"
-    answering(base / "Python" / "python.exe", 0)
+def installing(wine: Wine, tmp_path: Path, *, sysprep: bool) -> FirstBoot:
+    """A machine that cloudbase-init is installed on, with what notes the services."""
+    answering(wine.prefix / "drive_c/Program Files/Cloudbase Solutions/Cloudbase-Init/Python/python.exe", 0)
     scripts = {
         "cloudbase-init/70-cloudbase-init.cmd": with_services("cloudbase-init", "70-cloudbase-init.cmd"),
         SYSPREP: with_services("windows-autounattend", "99-sysprep.cmd"),
     }
-    first = FirstBoot(wine, tmp_path, scripts, DIB_WINDOWS_SYSPREP="1")
+    first = FirstBoot(wine, tmp_path, scripts, DIB_WINDOWS_SYSPREP=str(int(sysprep)))
     (first.place / "sc.cmd").write_text('@>>"%~dp0sc.txt" echo %*\n')
+    return first
+
+
+def test_services_wait_for_a_machine_that_is_made_from_the_image(wine: Wine, tmp_path: Path) -> None:
+    installed = Installation(wine)
+    first = installing(wine, tmp_path, sysprep=True)
     first.start()
     assert first.text("sc.txt").splitlines() == ["config cloudbase-init start= demand"]
     assert installed.is_tidy and first.complete is None
@@ -301,13 +306,7 @@ def test_services_wait_for_a_machine_that_is_made_from_the_image(wine: Wine, tmp
 
 def test_without_sysprep_services_start_at_once(wine: Wine, tmp_path: Path) -> None:
     installed = Installation(wine)
-    answering(wine.prefix / "drive_c/Program Files/Cloudbase Solutions/Cloudbase-Init/Python/python.exe", 0)
-    scripts = {
-        "cloudbase-init/70-cloudbase-init.cmd": with_services("cloudbase-init", "70-cloudbase-init.cmd"),
-        SYSPREP: with_services("windows-autounattend", "99-sysprep.cmd"),
-    }
-    first = FirstBoot(wine, tmp_path, scripts, DIB_WINDOWS_SYSPREP="0")
-    (first.place / "sc.cmd").write_text('@>>"%~dp0sc.txt" echo %*\n')
+    first = installing(wine, tmp_path, sysprep=False)
     first.start()
     assert first.text("sc.txt").splitlines() == ["config cloudbase-init start= auto", "start cloudbase-init"]
     assert installed.is_tidy and first.complete == ["complete"]

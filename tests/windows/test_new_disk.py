@@ -18,7 +18,8 @@ from dib_py.cli.plan import lines
 from dib_py.errors import BaseError
 from dib_py.events import Events
 from dib_py.prospect import look
-from dib_py.settings import GIB, MIB, Settings
+from dib_py.settings import Settings
+from dib_py.units import GIB, MIB
 from dib_py.windows import new_store
 from dib_py.windows.hive import Hive
 from dib_py.windows.new_disk import Geometry

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from dib_py.disk.size import GIB, MIB
+from dib_py.units import GIB, MIB
 from dib_py.verify.checks import Finding, Need, Subject, Unreachable, failed, passed
 from dib_py.verify.checks.sections import ask
 from dib_py.verify.result import Evidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from dib_py.disk.size import GIB, MIB
+from dib_py.units import GIB, MIB
 from dib_py.verify.checks import Finding, Need, Subject, failed, passed
 from dib_py.verify.checks.sections import ask
 from dib_py.verify.result import Evidence

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dib_py.disk.size import MIB
+from dib_py.units import MIB
 from dib_py.verify.checks import Answer, Need, Request, Unreachable
 from dib_py.verify.checks.growroot import Block, Growroot, find_fault
 from dib_py.verify.checks.metadata_route import MetadataRoute
