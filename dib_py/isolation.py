@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,7 +27,6 @@ from dib_py.state import build_path
 
 MARKER = "DIB_PY_BUILD"  # in the environment of every process of a build: its directory's name
 
-_DAEMON_GRACE = 2.0  # seconds for the storage daemon to close its files after the worker's end
 _GRANT_WITHIN = 10.0  # seconds for the terminal's displays to stop
 
 
@@ -252,7 +250,7 @@ def _be_init(
         _plain_signals()
         _guarded(lambda: _be_worker(work, Worker(private, record, channel)))
     code = _reap_until(worker, channel, wakeup[0], _FuseWatch(private, record))
-    _end_daemon(daemon)
+    storage_daemon.end(daemon, private / build_directory.DAEMON)
     return code
 
 
@@ -296,12 +294,6 @@ def _reap_until(worker: int, channel: Channel, wakeup: int, fuse: _FuseWatch) ->
                     return 128 - code if code < 0 else code
                 if pid == 0:
                     break
-
-
-def _end_daemon(daemon: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-        daemon.terminate()
-        daemon.wait(_DAEMON_GRACE)
 
 
 # -- worker

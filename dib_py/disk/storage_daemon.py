@@ -37,9 +37,9 @@ _PR_SET_PDEATHSIG = 1
 _SUN_PATH_MAX = 107
 _REPLY_LIMIT = 16 * 1024**2  # bytes of one reply; a chain of hundreds of nodes is described in one
 _COMMAND_TIMEOUT = 300.0  # seconds; a command drains what is in flight first
-_NUDGE = 0.5  # seconds without an answer, a hundred times of what one takes
-_END_WITHIN = 5.0  # seconds for a daemon that is asked to end
+_END_WITHIN = 2.0  # seconds for a daemon that is asked to end to close its files
 _TAIL = 5  # lines of the daemon's log that a message has
+_WAITS = "info: QEMU waiting for connection on"  # in the log of each daemon
 _POLL = 0.001  # seconds between looks at something that ends soon
 
 T = TypeVar("T")
@@ -60,10 +60,12 @@ def spawn(directory: Path) -> subprocess.Popen[bytes]:
         if os.getppid() != parent:  # it ended between fork and prctl
             os._exit(1)
 
+    # wait=on: the first client is taken before the monitor's thread starts. With wait=off both threads can see it: the
+    # daemon (qemu 7.2) then crashes, once in thousands of starts, or one thread waits for another client for ever.
     argv = [
         PROGRAM,
         "--chardev",
-        f"socket,id=qmp,path={_escaped(socket)},server=on,wait=off",
+        f"socket,id=qmp,path={_escaped(socket)},server=on,wait=on",
         "--monitor",
         "chardev=qmp",
     ]
@@ -90,13 +92,21 @@ def serving(directory: Path) -> Iterator[StorageDaemon]:
         with StorageDaemon.connect(directory) as daemon:
             yield daemon
     finally:
-        process.terminate()
-        try:
+        end(process, directory)
+
+
+def end(process: subprocess.Popen[bytes], directory: Path) -> None:
+    """End the daemon that :func:`spawn` started in ``directory``, with its exports: at once, or in some seconds."""
+    process.terminate()
+    with contextlib.suppress(OSError), UnixSocket(AF_UNIX) as client:  # one that had no client yet waits for it first
+        client.setblocking(False)
+        client.connect(str(directory / SOCKET_NAME))
+    try:
+        process.wait(_END_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_END_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_WITHIN)
 
 
 def socket_path(directory: Path, name: str) -> Path:
@@ -115,30 +125,6 @@ def _escaped(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-@contextlib.contextmanager
-def _nudging(path: str) -> Iterator[None]:
-    """While open, connect to ``path`` once more whenever a while has passed.
-
-    A client that comes while the daemon starts can be seen by two of its threads at once. One accepts it, the other
-    then waits in accept() and answers nobody, SIGTERM neither, until it gets a client of its own (qemu 7.2).
-    """
-    answered = threading.Event()
-
-    def nudge() -> None:
-        while not answered.wait(_NUDGE):
-            with contextlib.suppress(OSError), UnixSocket(AF_UNIX) as second:
-                second.settimeout(_NUDGE)
-                second.connect(path)
-
-    thread = threading.Thread(target=nudge, name="storage-daemon-nudge", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        answered.set()
-        thread.join()
-
-
 class StorageDaemon:
     """A synchronous QMP client: the connection's event loop runs in a thread of its own, for its whole life."""
 
@@ -150,23 +136,22 @@ class StorageDaemon:
         self._thread.start()
 
     @classmethod
-    def connect(cls, directory: Path, timeout: float = 10.0) -> StorageDaemon:
+    def connect(cls, directory: Path, timeout: float = 60.0) -> StorageDaemon:
         """The client of the daemon that :func:`spawn` starts or started; waits ``timeout`` seconds for its socket."""
         daemon = cls(directory)
         socket = str(socket_path(directory, SOCKET_NAME))
         deadline = time.monotonic() + timeout
-        with _nudging(socket):
-            while True:
-                try:
-                    daemon._call(daemon._client.connect(socket), timeout)
-                    return daemon
-                except (QMPError, OSError, FutureTimeout) as error:
-                    if time.monotonic() >= deadline:
-                        daemon.close()
-                        raise DiskError(
-                            f"the storage daemon did not answer within {timeout:g} s{daemon._tail()}"
-                        ) from error
-                    time.sleep(_POLL)
+        while True:
+            try:
+                daemon._call(daemon._client.connect(socket), timeout)
+                return daemon
+            except (QMPError, OSError, FutureTimeout) as error:
+                if time.monotonic() >= deadline:
+                    daemon.close()
+                    raise DiskError(
+                        f"the storage daemon did not answer within {timeout:g} s{daemon._tail()}"
+                    ) from error
+                time.sleep(_POLL)
 
     def __enter__(self) -> StorageDaemon:
         return self
@@ -230,5 +215,5 @@ class StorageDaemon:
             text = (self.directory / LOG_NAME).read_text(errors="replace")
         except OSError:
             return ""
-        last = text.splitlines()[-_TAIL:]
+        last = [line for line in text.splitlines() if _WAITS not in line][-_TAIL:]
         return ":\n" + "\n".join(last) if last else " (its log is empty)"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dib_py.disk import storage_daemon
-from dib_py.disk.storage_daemon import LOG_NAME, StorageDaemon, spawn
+from dib_py.disk.storage_daemon import LOG_NAME, StorageDaemon, end, spawn
 from dib_py.errors import DiskError, HostError
 
 needs_daemon = pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="needs qemu-storage-daemon")
@@ -27,6 +27,14 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+def wait_until_it_listens(directory: Path) -> None:
+    """It says so once it waits for its first client."""
+    deadline = time.monotonic() + 60
+    while "waiting" not in (directory / LOG_NAME).read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @needs_daemon
@@ -130,3 +138,37 @@ def test_without_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="qemu-storage-daemon is not installed"):
         spawn(tmp_path)
+
+
+@needs_daemon
+def test_its_first_client_is_there_before_its_monitor_s_thread(tmp_path: Path) -> None:
+    """Else both threads may see that client, and the daemon crashes."""
+    process = spawn(tmp_path)
+    threads = Path(f"/proc/{process.pid}/task")
+    wait_until_it_listens(tmp_path)
+    without = len(list(threads.iterdir()))
+    with StorageDaemon.connect(tmp_path) as client:
+        client.execute("query-jobs")
+        assert len(list(threads.iterdir())) > without
+    end(process, tmp_path)
+
+
+@needs_daemon
+@pytest.mark.parametrize("clients", [0, 1, 2])
+def test_it_ends_when_asked(tmp_path: Path, clients: int) -> None:
+    process = spawn(tmp_path)
+    wait_until_it_listens(tmp_path)
+    for _ in range(clients):
+        StorageDaemon.connect(tmp_path).close()
+    end(process, tmp_path)
+    assert process.returncode == 0  # not killed
+
+
+@needs_daemon
+def test_what_it_waits_for_is_not_its_last_word(tmp_path: Path) -> None:
+    process = spawn(tmp_path)
+    with StorageDaemon.connect(tmp_path) as client:
+        process.kill()
+        process.wait()
+        with pytest.raises(DiskError, match=r"the daemon has ended \(its log is empty\)$"):
+            client.execute("query-jobs")
