@@ -220,8 +220,8 @@ def test_interrupts_clean_up(tmp_path: Path, debian_tree: Path, number: int, cod
     started = time.monotonic()
     process.send_signal(number)
     process.stdout.read()
-    assert process.wait(30) == code
-    assert time.monotonic() - started < 5
+    assert process.wait(60) == code
+    assert time.monotonic() - started < 60
     assert left_behind(tmp_path) == []
 
 

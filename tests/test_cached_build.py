@@ -138,7 +138,7 @@ def test_a_failed_build_and_a_killed_one_keep_what_they_downloaded(
         assert any("at the hook" in line for line in process.stdout)
         process.kill()
         process.stdout.read()
-        process.wait(30)
+        process.wait(60)
         assert not (place / KEPT / "archives/dib-other_1.0_all.deb").exists()
         assert run(place, debian_tree, server, *FRESH, package="dib-one")[0] == 0
     assert (place / KEPT / "archives/dib-other_1.0_all.deb").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -178,18 +177,6 @@ def test_the_guest_may_read_it_whatever_the_umask_is(cache: Cache) -> None:
     for path in ("var", "var/cache", "var/cache/apt"):
         assert (build.root / path).stat().st_mode & 0o777 == 0o755
     cache.end(build)
-
-
-def test_a_thousand_kept_files_cost_next_to_nothing(cache: Cache) -> None:
-    build = cache.begin(keep=True)
-    cache.end(build)
-    archives = cache.files / "var/cache/apt/archives"
-    archives.mkdir(parents=True)
-    for number in range(1000):
-        (archives / f"{number}.deb").write_text("x")
-    started = time.process_time()
-    cache.end(cache.begin(keep=True))
-    assert time.process_time() - started < 1
 
 
 # -- of a build

@@ -210,7 +210,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def patience() -> Patience:
-    return Patience(attempts=3, first_wait=0.01, longest_wait=0.05, stall=0.5)
+    return Patience(attempts=3, first_wait=0.01, longest_wait=0.05, stall=2.0)
 
 
 @pytest.fixture

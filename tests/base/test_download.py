@@ -283,14 +283,14 @@ class TestAServerInTrouble:
         assert len(publisher.requests) == 1
 
     def test_that_stalls(self, get: Get, publisher: Publisher, image: bytes, said: Callable[[], str]) -> None:
-        publisher.stall(100_000, 3)
+        publisher.stall(100_000, 600)
         started = time.monotonic()
         assert get().path.read_bytes() == image
-        assert time.monotonic() - started < 2.5
-        assert "nothing came for 0.5 s" in said() or "the connection" in said()
+        assert time.monotonic() - started < 60
+        assert "nothing came for 2 s" in said() or "the connection" in said()
 
     def test_that_trickles(self, get: Get, publisher: Publisher, image: bytes, said: Callable[[], str]) -> None:
-        publisher.trickle(5)
+        publisher.trickle(30)
         assert get().path.read_bytes() == image
         assert "less than 1024 bytes a second" in said()
 

@@ -110,7 +110,7 @@ def test_a_terminal_gets_the_live_view(command: list[str], environ: dict[str, st
     ) as process:
         os.close(follower)
         shown = read_terminal(leader)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     os.close(leader)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "✓ install.d/10-a  vm" in text
@@ -128,7 +128,7 @@ def test_a_dumb_terminal_gets_plain_lines(command: list[str], environ: dict[str,
     ) as process:
         os.close(follower)
         shown = read_terminal(leader)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     os.close(leader)
     assert "dib-run-parts Running /tmp/in_target.d/install.d/10-a" in shown
 

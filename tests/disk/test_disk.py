@@ -290,7 +290,7 @@ def test_a_killed_daemon_is_a_clear_error(daemon: Any) -> None:
     started = time.monotonic()
     with pytest.raises(DiskError, match="blockdev-add: the daemon has ended"):
         disk.snapshot(daemon.directory / "next.qcow2")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 60
 
 
 def test_the_build_s_own_error_survives_a_dead_daemon(daemon: Any) -> None:

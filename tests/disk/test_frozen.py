@@ -99,7 +99,7 @@ class NbdWriter(Writer):
     def at_work(self) -> Iterator[None]:
         with super().at_work():
             yield
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
 
 
 class FuseWriter(Writer):

@@ -108,7 +108,7 @@ class Machine:
         (self.root / "etc/default/fetch-ssh-key").write_text(text)
         environment = {"PATH": self.path, "FETCH_SSH_KEY_ROOT": str(self.root), "http_proxy": "http://127.0.0.1:9"}
         command = [*self.shell, str(SCRIPT)]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
         assert result.returncode == status, result.stdout + result.stderr
         return result
 
@@ -227,7 +227,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
     """An answer that never ends, a byte at a time."""
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(60):
+    for _ in range(1200):
         try:
             handler.wfile.write(b"0")
             handler.wfile.flush()
@@ -237,7 +237,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
 
 
 def silence(handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
+    time.sleep(600)
 
 
 def flood(handler: BaseHTTPRequestHandler) -> None:
@@ -259,7 +259,7 @@ def test_bad_lists(machine: Machine, service: Service, keys: list[str], listed: 
     service.answers = {"/elsewhere": (200, b"0=key"), **ec2(keys[0]), LIST: listed, OPENSTACK: listed}
     start = time.monotonic()
     assert "no key from http://127.0.0.1" in machine.run(1, "timeout=1").stderr
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 120
     assert service.asked.count(LIST) == 2, "as often as it was told to try"
     assert machine.authorized() is None
     assert not machine.done

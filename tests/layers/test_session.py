@@ -179,7 +179,7 @@ def test_use_waits_for_who_is_evicting(store: Store) -> None:
             thread.start()
             assert not done.wait(0.3)
             store.places.record(key).unlink()
-        assert done.wait(10)
+        assert done.wait(60)
         thread.join(10)
         assert running.used(store.places.builds) == set()
 
@@ -225,7 +225,7 @@ def test_flight_waits_for_the_other(store: Store) -> None:
         assert not done.wait(0.3)
         assert told == ["two"]
         flight.close()
-        assert done.wait(10)
+        assert done.wait(60)
         thread.join(10)
 
 
@@ -256,7 +256,7 @@ def test_flight_ends_with_the_last_that_inherited_it(store: Store) -> None:
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-        assert done.wait(10)
+        assert done.wait(60)
         thread.join(10)
         sleeper.kill()
         sleeper.wait()

@@ -225,7 +225,7 @@ def test_one_secret_for_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     real = locks.held
 
     def held_by_all_at_once(path: Path) -> AbstractContextManager[None]:
-        barrier.wait(10)
+        barrier.wait(60)
         return real(path)
 
     monkeypatch.setattr(locks, "held", held_by_all_at_once)

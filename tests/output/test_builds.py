@@ -156,7 +156,7 @@ def test_an_interrupt_while_images_are_written_leaves_what_was_there(
     try:
         _wait_for(tmp_path / "here", process)
         process.send_signal(number)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == (130 if number == signal.SIGINT else -9)

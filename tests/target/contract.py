@@ -200,13 +200,13 @@ class RunContract(InGuest):
         started = time.monotonic()
         with pytest.raises(HookTimeout):
             script(target, "(trap '' TERM; sleep 600) & trap '' TERM; sleep 600", timeout=3)
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 120
         assert script(target, "for p in /proc/[0-9]*/comm; do cat $p 2>/dev/null; done")[1].count("sleep\n") == 0
 
     def test_a_daemon_left_behind_does_not_hold_the_step(self, target: Target) -> None:
         started = time.monotonic()
         assert script(target, "setsid sleep 600 & echo started") == (0, "started\n")
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 120
         assert script(target, "for p in /proc/[0-9]*/comm; do cat $p 2>/dev/null; done")[1].count("sleep\n") == 0
 
     def test_guest_mounts(self, target: Target) -> None:

@@ -143,7 +143,7 @@ class TestGuest(contract.InGuest):
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             target.run(["/bin/sh", "-c", "echo x; sleep 600"], env=contract.ENV, output=break_off)
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 120
         assert contract.script(target, "ls -d /proc/[0-9]* | wc -l")[1].strip() in ("3", "4", "5")
 
     def test_signals_have_their_usual_effect(self, target: GuestfsTarget) -> None:
@@ -301,7 +301,7 @@ def test_appliance_that_does_not_start(disk: Disk, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="did not start within 1 s"):
         appliance.launch()
     appliance.close()
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120
 
 
 def test_proxies_on_this_machine_are_reached_from_the_appliance() -> None:

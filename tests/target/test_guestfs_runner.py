@@ -53,7 +53,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     process = subprocess.Popen(["bash", place / "script", "serve", place, place / "work"], env=dict(ENVIRONMENT))
     yield runner
     process.kill()
-    process.wait(10)
+    process.wait(60)
     runner.close()
     for way in ways:
         os.write(way, b"\n")  # who waits for data ends
@@ -92,7 +92,7 @@ def test_what_a_program_leaves_behind_ends_with_it(runner: Runner) -> None:
     code, printed = run(runner, "sh", "-c", "(sleep 1; echo late) & setsid sleep 600 & echo done", space="/proc")
     assert (code, printed) == (0, b"done\n")
     assert run(runner, "sh", "-c", "ps -e -o args | grep -c '[s]leep 600'", space="-", root="")[1] == b"0\n"
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(("root", "space"), SPACES)

@@ -43,32 +43,32 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_good_kvm(qemu) -> None:
-    qemu(tcg="exec sleep 5", kvm=":")
+    qemu(tcg="exec sleep 600", kvm=":")
     verdict = race()
     assert verdict.works
     assert "KVM ran the test" in verdict.reason
 
 
 def test_kvm_that_crawls(qemu) -> None:
-    qemu(tcg="sleep 0.1", kvm="sleep 3")
+    qemu(tcg="sleep 0.1", kvm="exec sleep 600")
     started = time.monotonic()
     verdict = race()
     assert not verdict.works
     assert "slower" in verdict.reason
-    assert time.monotonic() - started < 2.5  # it is not waited for
+    assert time.monotonic() - started < 60  # it is not waited for
 
 
 def test_kvm_that_fails_at_once(qemu) -> None:
-    qemu(tcg="sleep 3", kvm="exit 1")
+    qemu(tcg="exec sleep 600", kvm="exit 1")
     assert race() == Verdict(False, "KVM could not run the test")
 
 
 def test_everything_hangs(qemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_HARD_LIMIT", 0.5)
-    qemu(tcg="exec sleep 60", kvm="exec sleep 60")
+    qemu(tcg="exec sleep 600", kvm="exec sleep 600")
     started = time.monotonic()
     assert not race().works
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_no_qemu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_verdict_is_remembered_until_the_next_boot(
     qemu, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache" / "kvm.json"
-    qemu(tcg="exec sleep 5", kvm=":")
+    qemu(tcg="exec sleep 600", kvm=":")
     assert kvm_works({}, cache).works
     qemu(tcg=":", kvm="exit 1")
     assert kvm_works({}, cache).works
@@ -101,13 +101,13 @@ def test_verdict_is_remembered_until_the_next_boot(
 def test_broken_cache_is_no_verdict(qemu, device: Path, tmp_path: Path, content: str) -> None:
     cache = tmp_path / "kvm.json"
     cache.write_text(content.replace("BOOT", probe.BOOT_ID.read_text().strip()))
-    qemu(tcg="exec sleep 5", kvm=":")
+    qemu(tcg="exec sleep 600", kvm=":")
     assert kvm_works({}, cache).works
 
 
 def test_cache_that_can_not_be_written(qemu, device: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    qemu(tcg="exec sleep 5", kvm=":")
+    qemu(tcg="exec sleep 600", kvm=":")
     assert kvm_works({}, tmp_path / "file" / "kvm.json").works
 
 

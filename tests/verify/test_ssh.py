@@ -40,11 +40,11 @@ def test_a_guest_that_says_too_much_is_not_listened_to(ssh: Ssh, tmp_path: Path)
 
 
 def test_a_guest_that_says_nothing_is_not_waited_for(ssh: Ssh, tmp_path: Path) -> None:
-    stands_in(tmp_path, "exec sleep 60")
+    stands_in(tmp_path, "exec sleep 600")
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"did not end within 0\.2 s"):
         ssh.run("true", 0.2)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_a_refused_login_says_why(ssh: Ssh, tmp_path: Path) -> None:
