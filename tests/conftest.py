@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -42,6 +45,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@contextmanager
+def shared(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A directory of all workers of this run, for one at a time; whoever comes first finds it empty."""
+    base = factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    directory.mkdir(exist_ok=True)
+    with directory.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory
+
+
 @pytest.fixture(scope="session")
 def debian_tree() -> Path:
     """A minimal Debian as a tar archive."""
@@ -55,10 +69,12 @@ def debian_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image that the README's first command builds: built here in the same way, or ``DIB_PY_TEST_IMAGE``."""
     if named := os.environ.get("DIB_PY_TEST_IMAGE"):
         return Path(named).absolute()
-    directory = tmp_path_factory.mktemp("image")
-    words = ("-o", "debian.qcow2", "debian", "vm", "cloud-init", "growroot", "qga")
-    subprocess.run([sys.executable, "-m", "dib_py", *words], cwd=directory, check=True, timeout=1800)
-    return directory / "debian.qcow2"
+    with shared(tmp_path_factory, "readme-image") as directory:
+        image = directory / "debian.qcow2"
+        if not image.exists():
+            words = ("-o", image.name, "debian", "vm", "cloud-init", "growroot", "qga")
+            subprocess.run([sys.executable, "-m", "dib_py", *words], cwd=directory, check=True, timeout=1800)
+    return image
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from dib_py import sweep
 from tests.kill import machine
 from tests.kill.synthetic import STAGES
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 SYNTHETIC = Path(__file__).with_name("synthetic.py")
 ROOT = Path(__file__).parents[2]

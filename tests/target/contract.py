@@ -9,6 +9,7 @@ names of its own.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import tarfile
@@ -53,14 +54,18 @@ def minimal_debian() -> Path:
     """A tar archive of a minimal Debian, made once for each machine and kept beside other temporary files."""
     named = os.environ.get("DIB_PY_TEST_MINBASE")
     archive = Path(named) if named else Path(tempfile.gettempdir()) / "fixtures" / "minbase.tar"
-    if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        fresh = archive.with_suffix(f".{os.getpid()}.tar")
-        try:
-            subprocess.run(["mmdebstrap", "--variant=minbase", "bookworm", str(fresh)], check=True, timeout=900)
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"needs a minimal Debian tree: {error}")
-        fresh.rename(archive)
+    if archive.exists():
+        return archive
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with archive.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive.exists():
+            fresh = archive.with_suffix(f".{os.getpid()}.tar")
+            try:
+                subprocess.run(["mmdebstrap", "--variant=minbase", "bookworm", str(fresh)], check=True, timeout=900)
+            except (OSError, subprocess.SubprocessError) as error:
+                pytest.skip(f"needs a minimal Debian tree: {error}")
+            fresh.rename(archive)
     return archive
 
 
