@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dib_py.errors import UsageError, nearest
 
 CHECKSUMS = ("md5", "sha256")  # kinds of checksum files, and their extensions behind the image's
+VERDICTS = ("verdict.json", "verdict.html")  # of a verification, beside an image as checksum files are
 
 TARGET_NAMESPACE = "dib_py.target"
 TARGETS = ("auto", "guestfs", "host")

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dib_py.errors import HostError
+
 BOTH, GUESTFS, HOST, ELEMENTS, WINDOWS, VERIFY = (
     "both targets",
     "guestfs target",
@@ -79,3 +81,13 @@ PROGRAMS = (
     Program("ssh-keygen", VERIFY, "makes a key for the guest", "openssh-client", "openssh-clients", required=False),
     Program("dot", ELEMENTS, "draws graphs as svg", "graphviz", "graphviz", required=False),
 )
+
+
+def require(program: str, purpose: str = "") -> None:
+    """Raise HostError unless ``program`` is on PATH; ``purpose`` is what needs it, as the name of a format."""
+    if shutil.which(program) is not None:
+        return
+    needing = f", which {purpose} needs," if purpose else ""
+    known = next((one for one in PROGRAMS if one.name == program), None)
+    hint = f"apt install {known.debian}, or dnf install {known.fedora}" if known else ""
+    raise HostError(f"{program}{needing} is not installed", hint=hint)

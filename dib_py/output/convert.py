@@ -10,7 +10,7 @@ from pathlib import Path
 from dib_py.disk.chain import Chain
 from dib_py.errors import OutputError
 from dib_py.events import Events, Progress
-from dib_py.output.programs import require
+from dib_py.host_programs import require
 from dib_py.process import CommandFailed, follow, run
 
 # 8 requests in flight

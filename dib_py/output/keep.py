@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 from dib_py.errors import OutputError
-from dib_py.extensions import CHECKSUMS
-from dib_py.verify import places
+from dib_py.extensions import CHECKSUMS, VERDICTS
 
 
 def make_room(image: Path, *, replace: bool, judged: bool = False) -> Path | None:
@@ -16,7 +15,7 @@ def make_room(image: Path, *, replace: bool, judged: bool = False) -> Path | Non
     With ``replace`` the image stays until the new one takes its name; only what is told of it goes, as that would be
     wrong. ``judged`` says that the verdict there is the new image's already.
     """
-    kinds = CHECKSUMS if judged else (*CHECKSUMS, *places.KINDS)
+    kinds = CHECKSUMS if judged else (*CHECKSUMS, *VERDICTS)
     told = {kind: path for kind in kinds if (path := Path(f"{image}.{kind}")).is_file()}
     if not image.exists():
         return None

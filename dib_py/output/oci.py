@@ -21,9 +21,9 @@ from typing import IO, Any
 from dib_py.errors import OutputError
 from dib_py.events import Events
 from dib_py.extensions import extension
+from dib_py.host_programs import require
 from dib_py.output.image_reference import image_reference
 from dib_py.output.layer_archive import rewrite
-from dib_py.output.programs import require
 from dib_py.output.sinks import Sink, fed, told, writer
 from dib_py.output.tar import gzip
 from dib_py.settings import Settings

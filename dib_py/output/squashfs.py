@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dib_py.events import Events
 from dib_py.extensions import extension
-from dib_py.output.programs import require
+from dib_py.host_programs import require
 from dib_py.output.sinks import Sink, into_program
 from dib_py.settings import Settings
 

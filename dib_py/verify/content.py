@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dib_py.digest import Memory
 from dib_py.disk.image import refuse_references
 from dib_py.errors import DiskError, HostError
-from dib_py.output.programs import require
+from dib_py.host_programs import require
 
 if TYPE_CHECKING:
     import nbd

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-KINDS = ("verdict.json", "verdict.html")  # suffixes after the image's whole name, like those of checksum files
+from dib_py.extensions import VERDICTS
 
 
 def verdict_path(image: Path) -> Path:
-    return image.with_name(f"{image.name}.{KINDS[0]}")
+    return image.with_name(f"{image.name}.{VERDICTS[0]}")
 
 
 def page_path(image: Path) -> Path:
-    return image.with_name(f"{image.name}.{KINDS[1]}")
+    return image.with_name(f"{image.name}.{VERDICTS[1]}")
