@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dib_py.base.spec import Media
 from dib_py.errors import BaseError
 from dib_py.events import Events, Progress
 
+_SCRATCH = "media."  # how the directories begin in which a disk is made
 VERSION = 1  # counts up when another disk is made of the same media
 
 
@@ -30,7 +32,9 @@ def make_disk(source: Path, media: Media, destination: Path, *, events: Events) 
     """Make a qcow2 image of an ISO or a WIM; BaseError if it has no such edition, or no room is left."""
     from dib_py.windows import new_disk, setup_media  # most builds have nothing to do with Windows
 
-    with tempfile.TemporaryDirectory(prefix="media.", dir=destination.parent) as scratch:
+    for left in destination.parent.glob(f"{_SCRATCH}*"):  # by one that was killed: this one has the directory to itself
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=destination.parent) as scratch:
         try:
             wim = setup_media.find_wim(source, Path(scratch), events)
             edition = wim.choose(media.edition)

@@ -144,6 +144,15 @@ def test_a_disk_is_made_once_for_an_edition_and_a_size(media: Path, cache: Path)
     assert not list(cache.rglob("*.parts")) + list(cache.rglob("media.*"))
 
 
+def test_what_a_killed_one_left_is_removed_by_the_next(media: Path, tmp_path: Path) -> None:
+    entry = made(media.with_name("install.wim"), tmp_path, "2").parents[1]
+    (entry / "current.json").unlink()
+    (entry / "media.killed").mkdir()
+    (entry / "media.killed" / "install.wim").write_bytes(b"MSWIM")
+    assert made(media.with_name("install.wim"), tmp_path, "2").is_file()
+    assert not list(tmp_path.rglob("media.*"))
+
+
 def test_a_wim_is_taken_by_itself(media: Path, cache: Path, tmp_path: Path) -> None:
     assert made(media.with_name("install.wim"), tmp_path, "2").is_file()
 
