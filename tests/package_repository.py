@@ -71,4 +71,4 @@ def serving(directory: Path) -> Iterator[Server]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)

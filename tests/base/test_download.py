@@ -131,7 +131,7 @@ class TestTheCache:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert [base.path.read_bytes() == image for base in found] == [True] * 3
         whole = [headers for headers in publisher.asked("debian.qcow2") if "Range" not in headers]
         assert len(whole) == 1

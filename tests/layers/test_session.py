@@ -180,7 +180,7 @@ def test_use_waits_for_who_is_evicting(store: Store) -> None:
             assert not done.wait(0.3)
             store.places.record(key).unlink()
         assert done.wait(60)
-        thread.join(10)
+        thread.join(60)
         assert running.used(store.places.builds) == set()
 
 
@@ -226,7 +226,7 @@ def test_flight_waits_for_the_other(store: Store) -> None:
         assert told == ["two"]
         flight.close()
         assert done.wait(60)
-        thread.join(10)
+        thread.join(60)
 
 
 def test_flight_ends_with_the_last_that_inherited_it(store: Store) -> None:
@@ -257,7 +257,7 @@ def test_flight_ends_with_the_last_that_inherited_it(store: Store) -> None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
         assert done.wait(60)
-        thread.join(10)
+        thread.join(60)
         sleeper.kill()
         sleeper.wait()
 

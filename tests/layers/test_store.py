@@ -236,7 +236,7 @@ def test_one_secret_for_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(found) == 1 and len(found.pop()) == 32
 
 

@@ -94,7 +94,7 @@ def test_what_is_not_there_is_not_found_and_remembered(metadata: Metadata) -> No
 def test_the_service_has_its_address_in_a_network_of_its_own(seed: Seed, metadata: Metadata) -> None:
     def ask() -> str:
         url = f"http://{METADATA_ADDRESS}/latest/meta-data/hostname"
-        with served(metadata), urllib.request.urlopen(url, timeout=5) as answer:
+        with served(metadata), urllib.request.urlopen(url, timeout=60) as answer:
             return str(answer.read().decode())
 
     assert apart(ask) == seed.host_name
@@ -104,7 +104,7 @@ def test_the_service_has_its_address_in_a_network_of_its_own(seed: Seed, metadat
 @pytest.mark.root
 def test_there_is_no_way_out_of_that_network() -> None:
     def reach() -> None:
-        socket.create_connection(("192.0.2.1", 80), timeout=2).close()
+        socket.create_connection(("192.0.2.1", 80), timeout=60).close()
 
     with pytest.raises(OSError, match="unreachable"):
         apart(reach)

@@ -21,7 +21,7 @@ from tests.verify.verifying import checks, verdict_of, with_outcome
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.appliance]
 
 # the button is waited for, in vain, by the one that does not heed it
-LIMITS = replace(TCG, shutdown=45, total=600)
+LIMITS = replace(TCG, shutdown=90, total=1500)
 TOGETHER = (
     # the ssh server is the door that is left, and what tells that the guest has come up
     (

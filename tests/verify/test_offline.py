@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.appliance]
 
 MIB = 1024**2
 X86_64, AARCH64 = 62, 183
-LIMITS = replace(TCG, login=60, silence=30, total=240)
+LIMITS = replace(TCG, login=300, silence=60, total=900)
 PLACES = {"efi": (1, 34), "root": (35, 48), "var": (83, 16)}  # in MiB: start and size
 SIZE = 100
 _TYPES = {"efi": "U", "root": "L", "var": "L"}

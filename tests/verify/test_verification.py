@@ -24,7 +24,7 @@ from tests.verify.sectors import HANG, REPEAT, RESTART, SWITCH_OFF, WAIT_FOR_BUT
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
 UP = "Linux version 6\nsomebody login: "
-LIMITS = Limits(login=25, cloud_init=5, door=1, command=2, shutdown=3, offline=60, silence=3, total=40)
+LIMITS = Limits(login=120, cloud_init=30, door=10, command=20, shutdown=60, offline=120, silence=10, total=240)
 
 
 def check(
@@ -158,7 +158,7 @@ def test_a_power_button_that_is_not_heeded(tmp_path: Path) -> None:
     [
         (SWITCH_OFF, "the guest switched the machine off"),
         (RESTART, "it restarts again and again: 3 times"),
-        (HANG, "it hangs: nothing on the console for 3 s"),
+        (HANG, "it hangs: nothing on the console for 10 s"),
         (REPEAT, "the console is flooded"),
     ],
 )
@@ -182,13 +182,13 @@ def test_a_panic_ends_it_with_its_words(tmp_path: Path) -> None:
 def test_the_limit_of_all_ends_checks_too(tmp_path: Path) -> None:
     waits = threading.Event()
     image = guest(tmp_path / "good.raw", UP, HANG)
-    endless = check("endless", Need.LOGIN, run=lambda subject: passed() if waits.wait(60) else failed("no"))
+    endless = check("endless", Need.LOGIN, run=lambda subject: passed() if waits.wait(600) else failed("no"))
     waiting = check("waiting", Need.AGENT)
-    limits = Limits(**{**vars(LIMITS), "total": 4})
+    limits = Limits(**{**vars(LIMITS), "total": 20})
     started = time.monotonic()
     verdict = verified(tmp_path, image, endless, waiting, limits=limits)
     waits.set()
-    assert time.monotonic() - started < 50
+    assert time.monotonic() - started < 120
     assert outcomes(verdict) == {"endless": "not run", "waiting": "not run"}
     assert reasons(verdict)["endless"] == "it did not end within the verification's limit"
 
