@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dib_py import install_types, packages
+from dib_py import install_types, misspelt, packages
 from dib_py.base.spec import BaseSpec, base_spec
 from dib_py.disk.block_device import find as find_layout
 from dib_py.disk.block_device import find_asked as find_asked_layout
@@ -329,6 +329,7 @@ def _warnings(plan: Plan, catalog: Catalog) -> Iterator[str]:
         if override.name in used:
             yield str(override)
     yield from plan.hooks.skipped()
+    yield from misspelt.warnings(plan.settings.environ, plan.elements, catalog)
     other = "" if plan.makes_media else misleading(plan.settings.image_name, plan.settings.image_types)
     if other and plan.outputs:
         files = " and ".join(output.path for output in plan.outputs)
