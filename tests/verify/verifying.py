@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from dib_py.base.image_format import examine
@@ -35,9 +36,8 @@ def verdict_of(image: Path, directory: Path, chosen: tuple[Check, ...], limits: 
         terms={},
         kept_console=directory / f"{image.name}.console",
     )
-    work = directory / f"{image.name}.work"
-    work.mkdir()
-    return apart(lambda: carry_out(order, work, Events()))
+    with tempfile.TemporaryDirectory(prefix="verify-", dir="/var/tmp") as work:  # a short path: there are sockets in it
+        return apart(lambda: carry_out(order, Path(work), Events()))
 
 
 def with_outcome(verdict: Verdict, outcome: Outcome) -> set[str]:
