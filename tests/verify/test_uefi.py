@@ -20,7 +20,7 @@ INIT = """\
 /bin/busybox mount -t sysfs sys /sys
 if [ -d /sys/firmware/efi ]; then echo "booted by UEFI"; else echo "booted by BIOS"; fi
 echo -n "host login: "
-/bin/busybox sleep 8
+/bin/busybox sleep 30
 /bin/busybox poweroff -f
 """
 GRUB_CONFIGURATION = f"""\
