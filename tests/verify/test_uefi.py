@@ -30,7 +30,7 @@ initrd /initrd
 boot
 """
 MODULES = "part_msdos fat search linux"  # what has to be there before it can look for more
-LONGER = type(LIMITS)(**{**vars(LIMITS), "login": 300, "silence": 100, "total": 600})
+LONGER = type(LIMITS)(**{**vars(LIMITS), "silence": 100})
 _TYPE = 446 + 4  # of the first partition
 _EFI_SYSTEM = 0xEF
 
