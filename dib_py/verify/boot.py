@@ -107,6 +107,7 @@ class Boot:
         self._doors = Doors(console, agent, ssh, shell)
         self._watch = Watch(self._doors, self.board, self.limits, self._clock, self._note, self.give_up)
         self._opened.set()
+        self._machine.power_on()
         self._note("powered on")
         accelerator = "kvm" if self._hardware.kvm else "tcg"
         self._given.events.emit(MachineStarted(self.boot, accelerator, self._hardware.firmware.value))
@@ -284,20 +285,20 @@ class Boot:
         if name == "ENDED":
             self._on_end(int(data["code"]), bool(data["guest"]))
         elif name == "FIRMWARE":
-            if self._opened.wait(_JOIN_WITHIN):
-                self._doors.console.hint(data["line"])
+            self._doors.console.hint(data["line"])
         elif name == "RESET" and data.get("guest"):
             self._on_reset()
         elif name == "GUEST_PANICKED":
-            if self._opened.wait(_JOIN_WITHIN):
-                self._watch.panicked()
+            self._watch.panicked()
         elif name == "BLOCK_IO_ERROR":
             self._start(lambda: self._on_disk_error(data))
-        elif (name, data) == ("VSERPORT_CHANGE", {"id": AGENT_PORT, "open": True}) and self._opened.wait(_JOIN_WITHIN):
+        elif (name, data) == ("VSERPORT_CHANGE", {"id": AGENT_PORT, "open": True}):
             self._watch.greet_agent()
 
     def _on_end(self, code: int, by_guest: bool) -> None:
         self._ended_by_itself = by_guest
+        if self._opened.is_set():
+            self._doors.console.close()  # its last words tell how far it came
         if not self._ending and not self._closing.is_set():
             if by_guest:
                 self._ending = "the guest switched the machine off"
@@ -321,8 +322,7 @@ class Boot:
     def _on_reset(self) -> None:
         self._resets += 1
         self._note("restarted")
-        if self._opened.wait(_JOIN_WITHIN):
-            self._watch.restarted()
+        self._watch.restarted()
         if self._resets >= MOST_RESETS:
             seconds = self._clock() - self._started
             what = f"it restarts again and again: {self._resets} times in {seconds:.0f} s"

@@ -68,7 +68,7 @@ def make_overlay(overlay: Path, below: Path, below_format: str, size: int | None
 
 
 class Machine:
-    """Powered on while open; killed at the end, if it has not ended by itself.
+    """There while open, its guest running from :meth:`power_on`; killed at the end, if it has not ended by itself.
 
     ``told`` gets qemu's events, in threads of this class; besides them ``FIRMWARE``, with each line that SeaBIOS says
     to nobody else, and ``ENDED``, with the exit code and whether it was the guest's doing, once the process has ended.
@@ -123,8 +123,16 @@ class Machine:
         except HostError as error:
             self.kill()
             self._close(control)
-            raise HostError(f"qemu can't run the image: {self._why() or error}") from error
+            raise self._useless(error) from error
         return self
+
+    def power_on(self) -> None:
+        """Let the guest run: whoever wants to hear of all that it does listens by now. HostError if qemu can't."""
+        try:
+            self._control.execute("cont")
+        except HostError as error:
+            self.__exit__(None, None, None)
+            raise self._useless(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -192,15 +200,16 @@ class Machine:
         for one in (self.serial, self._firmware_log, self.agent, *others):
             one.close()
 
-    def _why(self) -> str:
-        return self.messages.splitlines()[-1] if self.messages else ""
+    def _useless(self, error: HostError) -> HostError:
+        said = self.messages.splitlines()[-1:] or [str(error)]
+        return HostError(f"qemu can't run the image: {said[0]}")
 
     def _arguments(self, sockets: dict[str, int]) -> list[str]:
         hardware = self._hardware
         accelerator = "kvm" if hardware.kvm else "tcg,thread=multi"
         chardevs = [word for name, number in sockets.items() for word in ("-chardev", f"socket,id={name},fd={number}")]
         return [
-            *("-no-user-config", "-nodefaults", "-name", "dib-py-verify", "-display", "none"),
+            *("-no-user-config", "-nodefaults", "-name", "dib-py-verify", "-display", "none", "-S"),
             *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
             *("-accel", accelerator, "-cpu", "host" if hardware.kvm else "max"),
             *("-smp", str(hardware.processors), "-m", str(hardware.memory)),

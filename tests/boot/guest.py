@@ -55,6 +55,7 @@ class Guest:
         assert self._on.wait(POWERED_ON_WITHIN), "the machine did not start"
         self._console = Console(self._machine.serial, lambda: time.monotonic() - started)
         self._agent = Agent(self._machine.agent, timeout=60)
+        self._machine.power_on()
         return self
 
     def __exit__(

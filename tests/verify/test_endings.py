@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from socket import socketpair
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,10 +14,12 @@ from dib_py.events import Events
 from dib_py.verify.board import Board
 from dib_py.verify.boot import Boot, Given
 from dib_py.verify.checks import Need, Trouble
+from dib_py.verify.console import Console
 from dib_py.verify.firmware import Firmware
 from dib_py.verify.limits import TCG
 from dib_py.verify.machine import Hardware
 from dib_py.verify.result import Stage
+from dib_py.verify.watch import Doors
 from tests.verify.checks.fakes import SEED
 
 OUTSIDE = "qemu was ended, and not by the guest: "
@@ -34,6 +39,23 @@ def boot(tmp_path: Path) -> Boot:
 def test_a_guest_that_switches_the_machine_off(boot: Boot) -> None:
     boot._on_machine_event("ENDED", {"code": 0, "guest": True})
     assert boot.ended_by_itself and boot.broken == "" and boot.ending == "the guest switched the machine off"
+
+
+def test_its_last_words_are_read_first(boot: Boot) -> None:
+    nothing = cast(Any, None)
+    ours, theirs = socketpair()
+    boot._doors = Doors(Console(ours, lambda: 0.0), nothing, nothing, nothing)
+    boot._watch = cast(Any, SimpleNamespace(came_up=False))
+    boot._opened.set()
+
+    def say_and_end() -> None:
+        theirs.sendall(b"Linux version 6\n")
+        theirs.close()
+
+    threading.Timer(0.5, say_and_end).start()
+    boot._on_machine_event("ENDED", {"code": 0, "guest": True})
+    assert boot.trouble == Trouble(Stage.KERNEL, "the guest switched the machine off")
+    ours.close()
 
 
 @pytest.mark.parametrize(
