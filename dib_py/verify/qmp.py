@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import TimeoutError as FutureTimeout
 from socket import socket as Socket
 from typing import Any, TypeVar
 
@@ -68,13 +67,12 @@ class Qmp:
         await self._client.disconnect()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Its value; one that takes too long has been taken back, to its end, when this says so."""
         try:
-            return future.result(_TIMEOUT)
+            return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, _TIMEOUT), self._loop).result()
         except ExecuteError as error:
             raise HostError(f"qemu: {error}") from error
-        except FutureTimeout as error:  # first: from Python 3.11 on it is an OSError
-            future.cancel()
+        except asyncio.TimeoutError as error:  # first: from Python 3.11 on it is an OSError
             raise HostError(f"qemu did not answer within {_TIMEOUT:g} s") from error
         except (QMPError, OSError, EOFError) as error:
             raise HostError("qemu has ended") from error

@@ -43,6 +43,16 @@ def qemu() -> Qemu:
     return Qemu()
 
 
+@pytest.mark.parametrize("greeting", [b"", json.dumps(GREETING).encode() + b"\r\n"], ids=["silent", "mute"])
+def test_one_that_does_not_take_us(greeting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qmp, "_TIMEOUT", 0.2)
+    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+    with theirs:
+        theirs.sendall(greeting)
+        with pytest.raises(HostError, match=r"^qemu did not answer within 0\.2 s$"):
+            Qmp(ours, lambda name, data: None)
+
+
 def test_one_that_is_slow_is_not_said_to_have_ended(qemu: Qemu, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Qmp(qemu.client, lambda name, data: None)) as control:
         monkeypatch.setattr(qmp, "_TIMEOUT", 0.1)
