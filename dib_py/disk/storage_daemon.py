@@ -12,18 +12,17 @@ import ctypes
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Iterator
 from pathlib import Path
 from socket import AF_UNIX
 from socket import socket as UnixSocket
-from typing import Any, TypeVar
+from typing import Any
 
 from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, StateError
 
 from dib_py.errors import DiskError, HostError
+from dib_py.loop_thread import LoopThread
 
 PROGRAM = "qemu-storage-daemon"
 SOCKET_NAME = "qmp.sock"
@@ -41,8 +40,6 @@ _END_WITHIN = 2.0  # seconds for a daemon that is asked to end to close its file
 _TAIL = 5  # lines of the daemon's log that a message has
 _WAITS = "info: QEMU waiting for connection on"  # in the log of each daemon
 _POLL = 0.001  # seconds between looks at something that ends soon
-
-T = TypeVar("T")
 
 
 def spawn(directory: Path) -> subprocess.Popen[bytes]:
@@ -131,9 +128,7 @@ class StorageDaemon:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._client = QMPClient("dib-py", readbuflen=_REPLY_LIMIT)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="storage-daemon", daemon=True)
-        self._thread.start()
+        self._loop = LoopThread("storage-daemon")
 
     @classmethod
     def connect(cls, directory: Path, timeout: float = 60.0) -> StorageDaemon:
@@ -143,9 +138,9 @@ class StorageDaemon:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                daemon._call(daemon._client.connect(socket), timeout)
+                daemon._loop.call(daemon._client.connect(socket), timeout)
                 return daemon
-            except (QMPError, OSError, FutureTimeout) as error:
+            except (QMPError, OSError, asyncio.TimeoutError) as error:
                 if time.monotonic() >= deadline:
                     daemon.close()
                     raise DiskError(
@@ -166,10 +161,10 @@ class StorageDaemon:
         """
         sent = {name.replace("_", "-"): value for name, value in arguments.items()}
         try:
-            return self._call(self._client.execute(command, sent or None), _COMMAND_TIMEOUT)
+            return self._loop.call(self._client.execute(command, sent or None), _COMMAND_TIMEOUT)
         except ExecuteError as error:
             raise DiskError(f"storage daemon: {command}: {error}") from error
-        except FutureTimeout as error:  # first: from Python 3.11 on it is an OSError
+        except asyncio.TimeoutError as error:  # first: from Python 3.11 on it is an OSError
             raise DiskError(f"storage daemon: {command}: no answer within {_COMMAND_TIMEOUT:g} s") from error
         except (ExecInterruptedError, StateError, EOFError, OSError) as error:
             raise DiskError(f"storage daemon: {command}: the daemon has ended{self._tail()}") from error
@@ -189,25 +184,11 @@ class StorageDaemon:
 
     def close(self) -> None:
         """Hang up; the daemon goes on. May be called again."""
-        if self._loop.is_closed():
+        if self._loop.closed:
             return
         with contextlib.suppress(Exception):  # a connection that broke reports it here once more
-            self._call(self._client.disconnect(), 10.0)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10.0)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-    def _call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
-        if self._loop.is_closed():
-            work.close()
-            raise EOFError("the connection is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(timeout)
-        except FutureTimeout:
-            future.cancel()
-            raise
+            self._loop.call(self._client.disconnect(), 10.0)
+        self._loop.close()
 
     def _tail(self) -> str:
         """The end of the daemon's log, ready to be appended to a message."""

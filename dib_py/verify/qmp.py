@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Coroutine
 from socket import socket as Socket
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 
 from dib_py.errors import HostError
+from dib_py.loop_thread import LoopThread
 
 _TIMEOUT = 60.0  # seconds for one command: qemu answers at once, unless the machine that it runs on is busy
 
@@ -25,9 +25,7 @@ class Qmp:
         """Connect. ``told`` gets each event's name and data, in that thread; HostError if nobody answers."""
         self._told = told
         self._client = QMPClient("verify")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
-        self._thread.start()
+        self._loop = LoopThread("qmp")
         try:
             self._call(self._connect(socket))
         except HostError:
@@ -41,12 +39,9 @@ class Qmp:
         )
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
+        """Hang up. May be called again."""
         with contextlib.suppress(HostError):
             self._call(self._disconnect())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
 
     async def _connect(self, socket: Socket) -> None:
@@ -67,9 +62,8 @@ class Qmp:
         await self._client.disconnect()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Its value; one that takes too long has been taken back, to its end, when this says so."""
         try:
-            return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, _TIMEOUT), self._loop).result()
+            return self._loop.call(work, _TIMEOUT)
         except ExecuteError as error:
             raise HostError(f"qemu: {error}") from error
         except asyncio.TimeoutError as error:  # first: from Python 3.11 on it is an OSError
