@@ -52,7 +52,7 @@ class Terminal:
         os.write(self._file, text.encode())
 
     def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while text not in self.text:
             if not select.select([self._file], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 pytest.fail(f"{text!r} did not come: {self.text!r}")

@@ -134,9 +134,9 @@ def test_a_dumb_terminal_gets_plain_lines(command: list[str], environ: dict[str,
 
 
 def read_terminal(leader: int) -> str:
-    """All that is written until the other side closes, 30 s at most."""
+    """All that is written until the other side closes, two minutes at most."""
     shown = b""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 120
     while time.monotonic() < limit:
         if not select.select([leader], [], [], 1)[0]:
             continue

@@ -50,7 +50,7 @@ class Writer:
         """Return when so many more writes are done."""
         with self._moved:
             wanted = self._rounds + more
-            assert self._moved.wait_for(lambda: self._rounds >= wanted or not self._thread.is_alive(), timeout=30)
+            assert self._moved.wait_for(lambda: self._rounds >= wanted or not self._thread.is_alive(), timeout=120)
             assert self._thread.is_alive()
 
     @contextmanager

@@ -94,7 +94,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 class Machine:
     root: Path
     port: int
-    settings: str = "tries=2\nwait=0\ntimeout=2"
+    settings: str = "tries=2\nwait=0\ntimeout=30"
     path: str = os.environ["PATH"]
     shell: tuple[str, ...] = ()
 

@@ -67,7 +67,7 @@ def _kill(build: Build, where: str) -> None:
     assert build.end_by(signal.SIGKILL) == [], where
     assert machine.sync_returns(), where
     sweep.sweep()
-    deadline = time.monotonic() + 10  # a build that somebody else starts now may be sweeping the same record
+    deadline = time.monotonic() + 60  # a build that somebody else starts now may be sweeping the same record
     while build.files() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert build.files() == [], (where, build.state())
